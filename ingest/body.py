@@ -1,0 +1,91 @@
+"""Read a request's body: bounded in bytes after decompression, and in time."""
+
+import asyncio
+import zlib
+
+from aiohttp.web_request import BaseRequest
+
+from ingest.errors import Error, RequestError
+
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # recognises either header
+_RAW_DEFLATE = -zlib.MAX_WBITS  # what some clients send as "deflate"
+
+
+class BodyReader:
+    """Read bodies within the limits of the settings."""
+
+    def __init__(self, max_bytes: int, timeout_s: float) -> None:
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+
+    async def read(self, request: BaseRequest) -> bytes:
+        """Return the body, decompressed.
+
+        Raises:
+            RequestError: MEDIA_TYPE for an unknown encoding, PAYLOAD_LIMIT, BODY_TIMEOUT,
+                ENCODING_INVALID if the body is not what Content-Encoding says.
+        """
+        encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("identity", "gzip", "deflate"):
+            raise RequestError(
+                Error.MEDIA_TYPE,
+                [f"Content-Encoding {encoding[:60]!r}: send gzip, deflate, or none"],
+            )
+        if (request.content_length or 0) > self._max_bytes:
+            raise self._too_large()
+        if request.content.is_eof() or request.content.at_eof():
+            body = request.content.read_nowait()
+        else:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    body = await self._read_all(request)
+            except TimeoutError as error:
+                raise RequestError(
+                    Error.BODY_TIMEOUT, [f"send it within {self._timeout_s:g} seconds"]
+                ) from error
+        if len(body) > self._max_bytes:
+            raise self._too_large()
+        return body if encoding == "identity" else self._decompress(body, encoding)
+
+    async def _read_all(self, request: BaseRequest) -> bytes:
+        chunks = []
+        size = 0
+        while chunk := await request.content.readany():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise self._too_large()
+        return b"".join(chunks)
+
+    def _decompress(self, body: bytes, encoding: str) -> bytes:
+        wbits = _GZIP_OR_ZLIB
+        if encoding == "deflate" and not _has_zlib_header(body):
+            wbits = _RAW_DEFLATE
+        decompressor = zlib.decompressobj(wbits)
+        try:
+            plain = decompressor.decompress(body, self._max_bytes + 1)
+        except zlib.error as error:
+            raise RequestError(Error.ENCODING_INVALID, [f"not {encoding}: {error}"]) from error
+        if len(plain) > self._max_bytes:
+            raise self._too_large()
+        if not decompressor.eof or decompressor.unused_data:
+            raise RequestError(
+                Error.ENCODING_INVALID, [f"the {encoding} data is truncated or has a tail"]
+            )
+        return plain
+
+    def _too_large(self) -> RequestError:
+        return RequestError(
+            Error.PAYLOAD_LIMIT,
+            [f"the body is larger than {self._max_bytes} bytes; send the metrics in parts"],
+        )
+
+
+def _has_zlib_header(body: bytes) -> bool:
+    """Tell a zlib header (RFC 1950) from a raw deflate stream."""
+    deflate_method = 8
+    return (
+        len(body) > 1
+        and body[0] & 0x0F == deflate_method
+        and int.from_bytes(body[:2], "big") % 31 == 0
+    )

@@ -1,0 +1,151 @@
+"""The stored documents: collections, field names, and the updates that write them.
+
+| collection | `_id` | rule |
+|---|---|---|
+| metric_resources | resource key | upsert: `$min` createdAt, `$max` modifiedAt, `$max` deletedAt |
+| tags, custom_info | resource key / name | upsert: `$max` entry = {sequence, value} |
+| metric_segments | message id, ordinal, part | insert only; a duplicate was applied before |
+
+createdAt, modifiedAt and deletedAt are sequence numbers (see message.py). A segment holds the
+runs that one message carried for one resource, as JSON text `[[sequence, [point, ...]], ...]`:
+four times as fast to build as BSON and as small. Every update leaves a segment, if need be one
+without points, so that seeing its segment means that the update is applied.
+
+Everything is plain Python types; only the store knows the driver.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+
+from ingest.contract.merge import Change, Versioned
+from ingest.contract.points import NO_KEY, Key, Point, Run
+
+RESOURCES = "metric_resources"
+TAGS = "tags"
+CUSTOM_INFO = "custom_info"
+SEGMENTS = "metric_segments"
+
+# (collection, fields of the index, all ascending). The segments' index hands a reader the
+# segments of a resource in the order in which PointMerger wants them; the tags' one answers
+# tagFilters.
+INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (SEGMENTS, ("resource", "firstStep", "firstTimestamp")),
+    (TAGS, ("resourceGroup", "name", "entry.value", "resource")),
+)
+
+# A segment is cut when it would hold more than this. MongoDB's own limit is 16 MB a document;
+# a reader holds whole segments, so they are kept well below it.
+SEGMENT_MAX_POINTS = 2000
+SEGMENT_MAX_BYTES = 2 * 1024 * 1024
+
+# Parts from here on are those of entries that were applied alone.
+_ISOLATED = 0x8000
+
+Document = dict[str, Any]
+# A filter and an update, as MongoDB's updateOne takes them.
+Upsert = tuple[Document, Document]
+
+
+def segment_id(message_id: bytes, ordinal: int, part: int = 0) -> bytes:
+    """Name the segment of the `ordinal`-th distinct resource in a message (16 bytes)."""
+    return message_id + ordinal.to_bytes(2, "big") + part.to_bytes(2, "big")
+
+
+def segments(
+    message_id: bytes, ordinal: int, key: str, runs: Iterable[Run], *, isolated: bool = False
+) -> list[Document]:
+    """Build the segments of one resource in one message: one, unless it would be too large.
+
+    The first in the list must be written last: who sees it may rely on the others. `isolated`
+    segments hold one entry alone, `ordinal` being its number in the message. Their ids are
+    others: the segment of the whole message must not pass for written when only a part of it is.
+    """
+    documents = []
+    for part, piece in enumerate(_cut(runs), start=_ISOLATED if isolated else 0):
+        texts = [b"[%d,%b]" % (sequence, text) for sequence, _, _, text in piece]
+        first = min((key for _, key, points, _ in piece if points), default=NO_KEY)
+        documents.append(
+            {
+                "_id": segment_id(message_id, ordinal, part),
+                "resource": key,
+                "firstStep": first[0],
+                "firstTimestamp": first[1],
+                "lastSequence": max(sequence for sequence, *_ in piece),
+                "points": sum(points for _, _, points, _ in piece),
+                "runs": (b"[" + b",".join(texts) + b"]").decode(),
+            }
+        )
+    return documents
+
+
+def segment_runs(document: Document) -> Iterator[tuple[int, list[Point]]]:
+    """Yield a stored segment's runs as (sequence, points)."""
+    yield from orjson.loads(document["runs"])
+
+
+def resource_upsert(key: str, change: Change) -> Upsert:
+    """Return the update that merges a change into its resource."""
+    return (
+        {"_id": key},
+        {"$min": {"createdAt": change.created}, "$max": {"modifiedAt": change.modified}},
+    )
+
+
+def deletion(sequence: int) -> Document:
+    """Return the update that hides everything up to `sequence`."""
+    return {"$max": {"deletedAt": sequence}}
+
+
+def value_upserts(key: str, values: dict[str, Versioned]) -> Iterator[Upsert]:
+    """Yield the updates that merge named values (tags or custom info) into what is stored."""
+    resource_group = key.partition("/")[0]
+    for name, (sequence, value) in values.items():
+        yield (
+            {"_id": value_id(key, name), "resource": key},
+            {
+                "$max": {"entry": {"sequence": sequence, "value": value}},
+                "$setOnInsert": {"resourceGroup": resource_group, "name": name},
+            },
+        )
+
+
+def value_id(key: str, name: str) -> str:
+    """Name a tag or custom info. The key has no second slash, so the name may hold any."""
+    return f"{key}/{name}"
+
+
+def prefix_range(prefix: str) -> Document:
+    """Return the condition for strings that begin with `prefix`, which must end in a slash."""
+    return {"$gte": prefix, "$lt": prefix[:-1] + "0"}  # "0" is the character after "/"
+
+
+_Piece = list[tuple[int, Key, int, bytes]]
+
+
+def _cut(runs: Iterable[Run]) -> Iterator[_Piece]:
+    """Group runs into pieces of at most a segment's size, cutting long runs."""
+    piece: _Piece = []
+    points = size = 0
+    for run in runs:
+        for key, count, text in _cut_run(run.points, run.first):
+            full = points + count > SEGMENT_MAX_POINTS or size + len(text) > SEGMENT_MAX_BYTES
+            if piece and full:
+                yield piece
+                piece, points, size = [], 0, 0
+            piece.append((run.sequence, key, count, text))
+            points += count
+            size += len(text)
+    yield piece
+
+
+def _cut_run(points: list[Point], first: Key) -> Iterator[tuple[Key, int, bytes]]:
+    """Yield (a lower bound of the keys, number of points, JSON text) for a run or its halves."""
+    text = orjson.dumps(points)
+    if len(text) <= SEGMENT_MAX_BYTES or len(points) == 1:
+        yield first, len(points), text
+        return
+    middle = len(points) // 2
+    yield from _cut_run(points[:middle], first)
+    yield from _cut_run(points[middle:], first)

@@ -1,0 +1,132 @@
+"""The message on the queue: a group of entries, as JSON, with a version.
+
+    {"version": 1, "id": "<24 hex digits>", "entries": [
+        {"sequence": n, "requestId": "...", "resourceGroup": "...", "resource": {...}}]}
+
+`sequence` orders updates: nanoseconds since 1970 that never repeat in one gateway and whose
+microseconds are the time of receipt. `resource` is the client's own bytes, checked but not
+re-encoded. A worker must read every version that was ever released: the queue may hold them.
+Readers ignore fields they don't know, so adding one needs no new version.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ingest.contract.timestamps import timestamp_from_ns
+
+VERSION = 1
+MESSAGE_ID_BYTES = 12
+CONTENT_TYPE = "application/json"
+
+
+class UndecodableMessageError(ValueError):
+    """The bytes are not a message of a version that this release knows."""
+
+
+class InvalidEntryError(ValueError):
+    """An entry inside a message lacks what every entry has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One update in its envelope. `resource` satisfies the MetricResource schema."""
+
+    sequence: int
+    request_id: str
+    resource_group: str
+    resource: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The resource this entry belongs to."""
+        return resource_key(self.resource_group, self.resource["executionId"])
+
+    @property
+    def received_at(self) -> str:
+        """When the gateway received the update, as a canonical timestamp."""
+        return timestamp_from_ns(self.sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A decoded message. Its entries are still as they came: see `decode_entry`."""
+
+    id: bytes
+    entries: list[Any]
+
+
+def resource_key(resource_group: str, execution_id: str) -> str:
+    """Name a resource. Neither part can hold a slash, so no two resources share a key."""
+    return f"{resource_group}/{execution_id}"
+
+
+def new_message_id(sequence: int, origin: bytes) -> bytes:
+    """Return a message id: the first entry's sequence, then 4 bytes that name the gateway.
+
+    The sequence comes first so that ids grow with time: an index on them grows at its end.
+    """
+    return sequence.to_bytes(8, "big") + origin
+
+
+def encode_entry(sequence: int, request_id: str, resource_group: str, resource: bytes) -> bytes:
+    """Encode one entry. `resource` must be valid JSON: it is spliced in as it is."""
+    return orjson.dumps(
+        {
+            "sequence": sequence,
+            "requestId": request_id,
+            "resourceGroup": resource_group,
+            "resource": orjson.Fragment(resource),
+        }
+    )
+
+
+def encode_message(message_id: bytes, entries: list[bytes]) -> bytes:
+    """Encode a message from its encoded entries."""
+    head = b'{"version":%d,"id":"%b","entries":[' % (VERSION, message_id.hex().encode())
+    return head + b",".join(entries) + b"]}"
+
+
+def decode_message(body: bytes) -> Message:
+    """Decode a message of any known version.
+
+    Raises:
+        UndecodableMessageError: not JSON, not a message, or of an unknown version.
+    """
+    try:
+        message = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise UndecodableMessageError(f"not JSON: {error}") from error
+    if not isinstance(message, dict) or "version" not in message:
+        raise UndecodableMessageError("not a message: it has no version")
+    if message["version"] != VERSION:
+        raise UndecodableMessageError(f"unknown message version {message['version']!r:.40}")
+    try:
+        message_id = bytes.fromhex(message["id"])
+        entries = message["entries"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UndecodableMessageError(f"not a message: {error!r}") from error
+    if len(message_id) != MESSAGE_ID_BYTES or not isinstance(entries, list):
+        raise UndecodableMessageError("not a message: its id or its entries are malformed")
+    return Message(message_id, entries)
+
+
+def decode_entry(raw: Any) -> Entry:
+    """Decode one entry of a message.
+
+    Raises:
+        InvalidEntryError: something that every entry has is missing or of another type.
+    """
+    try:
+        entry = Entry(raw["sequence"], raw["requestId"], raw["resourceGroup"], raw["resource"])
+        well_formed = (
+            entry.sequence.__class__ is int
+            and entry.resource_group.__class__ is str
+            and entry.resource["executionId"].__class__ is str
+        )
+    except (KeyError, TypeError, IndexError) as error:
+        raise InvalidEntryError(f"not an entry: {error!r:.200}") from error
+    if not well_formed:
+        raise InvalidEntryError("not an entry: a field has the wrong type")
+    return entry

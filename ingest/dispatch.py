@@ -1,0 +1,172 @@
+"""From a request to its endpoint, and from whatever happens there to an answer.
+
+aiohttp's low-level server is used without its router and middlewares: there is one path, and
+they cost more than everything else that is done for a small update.
+"""
+
+import itertools
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+
+from ingest import telemetry
+from ingest.errors import Error, RequestError
+from ingest.runtime.database import DATABASE_ERRORS
+
+log = logging.getLogger(__name__)
+
+Endpoint = Callable[[BaseRequest, str], Awaitable[web.StreamResponse]]
+METRICS_PATH = "/v2/lm/metrics"
+
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=@-]{1,128}")
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+
+
+class Dispatcher:
+    """Answer every request: the server's handler, and the only place that catches Exception."""
+
+    def __init__(self, routes: Mapping[str, Mapping[str, Endpoint]]) -> None:
+        """Take the endpoints by path and method."""
+        self._routes = routes
+        self._prefix = secrets.token_hex(6)
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, request: BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        started = time.perf_counter()
+        request_id = self._request_id(request)
+        response, failure = await self._answer(request, request_id)
+        if not response.prepared:
+            response.headers["X-Request-ID"] = request_id
+        self._report(request, request_id, response.status, failure, started)
+        return response
+
+    async def _answer(
+        self, request: BaseRequest, request_id: str
+    ) -> tuple[web.StreamResponse, RequestError | None]:
+        """Return the endpoint's response, or the one that says why there is none."""
+        try:
+            return await self._endpoint(request)(request, request_id), None
+        except RequestError as error:
+            failure = error
+        except DATABASE_ERRORS as error:
+            reason = f"{type(error).__name__}: {error}"[:300]
+            log.warning("the database failed", extra={"requestId": request_id, "reason": reason})
+            failure = RequestError(Error.DATABASE_AWAY, retry_after_s=1)
+        except Exception:
+            log.exception("a request failed by a bug", extra={"requestId": request_id})
+            failure = RequestError(Error.INTERNAL)
+        return error_response(failure, request_id), failure
+
+    def _endpoint(self, request: BaseRequest) -> Endpoint:
+        methods = self._routes.get(request.path)
+        if methods is None:
+            known = ", ".join(self._routes)
+            raise RequestError(Error.PATH_UNKNOWN, [f"this service has {known}"])
+        endpoint = methods.get(request.method)
+        if endpoint is None:
+            allowed = ", ".join(sorted(methods))
+            raise RequestError(
+                Error.METHOD_NOT_ALLOWED, [f"use {allowed}"], headers={"Allow": allowed}
+            )
+        return endpoint
+
+    def _request_id(self, request: BaseRequest) -> str:
+        """Return the client's request id if it is sane, else a new one."""
+        given = request.headers.get("X-Request-ID")
+        if given is not None and _SANE_REQUEST_ID.fullmatch(given):
+            return given
+        return f"{self._prefix}-{next(self._numbers):x}"
+
+    def _report(
+        self,
+        request: BaseRequest,
+        request_id: str,
+        status: int,
+        failure: RequestError | None,
+        started: float,
+    ) -> None:
+        """Count and log one answered request."""
+        duration = time.perf_counter() - started
+        method = request.method if request.method in _METHODS else "other"
+        requests, seconds = _counters(method, status)
+        requests.inc()
+        seconds.observe(duration)
+        if failure is None and not log.isEnabledFor(logging.DEBUG):
+            return
+        fields: dict[str, Any] = {
+            "requestId": request_id,
+            "method": method,
+            "path": request.path[:200],
+            "status": status,
+            "duration_ms": round(duration * 1000, 3),
+        }
+        if failure is None:
+            log.debug("answered", extra=fields)
+        else:
+            fields |= {"code": failure.failure.code, "details": failure.details[:3]}
+            log.info("refused", extra=fields)
+
+
+def error_response(error: RequestError, request_id: str) -> web.Response:
+    """Make the response of a request that failed."""
+    return web.Response(
+        status=error.failure.status,
+        body=error.body(request_id),
+        content_type="application/json",
+        headers=error.headers,
+    )
+
+
+_counter_cache: dict[tuple[str, int], tuple[Any, Any]] = {}
+
+
+def _counters(method: str, status: int) -> tuple[Any, Any]:
+    """Return the counter and the histogram of an answer: looking up labels is slow."""
+    counters = _counter_cache.get((method, status))
+    if counters is None:
+        counters = (
+            telemetry.REQUESTS.labels(method, str(status)),
+            telemetry.REQUEST_SECONDS.labels(method),
+        )
+        _counter_cache[method, status] = counters
+    return counters
+
+
+class GatewayServer(web.Server):
+    """aiohttp's server, with answers in our shape to what is not even HTTP."""
+
+    def __call__(self) -> RequestHandler:
+        """Make the protocol of a new connection."""
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class _Protocol(RequestHandler):
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what aiohttp could not parse or what failed outside the dispatcher."""
+        if self.transport is None or request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        bad_request = 400
+        if status == bad_request:
+            error = RequestError(Error.HTTP_INVALID, [(message or "malformed request")[:300]])
+        else:
+            log.error("a request failed outside the dispatcher", exc_info=exc)
+            error = RequestError(Error.INTERNAL)
+        request_id = secrets.token_hex(8)
+        response = error_response(error, request_id)
+        response.headers["X-Request-ID"] = request_id
+        response.force_close()
+        return response

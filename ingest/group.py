@@ -1,0 +1,53 @@
+"""A group: the entries that become one message, and the requests that wait for its confirm."""
+
+import asyncio
+
+from ingest.contract.documents import segment_id
+from ingest.contract.message import encode_message, new_message_id
+
+# What a message adds to its entries, and an entry to the next.
+_ENVELOPE_BYTES = 64
+# segment_id has two bytes for the ordinal.
+MAX_ENTRIES = 65535
+
+
+class Group:
+    """Entries that are published together and share one fate."""
+
+    def __init__(self, sequence: int, origin: bytes, deadline: float) -> None:
+        self.id = new_message_id(sequence, origin)
+        self.deadline = deadline
+        self.bytes = _ENVELOPE_BYTES
+        self._entries: list[bytes] = []
+        self._ordinals: dict[str, int] = {}
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, key: str, entry: bytes, waiter: asyncio.Future[None]) -> bytes:
+        """Take an entry in; returns the id of the segment it will leave in the store.
+
+        The worker numbers the resources of a message in order of appearance, as is done here.
+        """
+        self._entries.append(entry)
+        self._waiters.append(waiter)
+        self.bytes += len(entry) + 1
+        ordinal = self._ordinals.setdefault(key, len(self._ordinals))
+        return segment_id(self.id, ordinal)
+
+    def message(self) -> bytes:
+        """Encode the group as a message."""
+        return encode_message(self.id, self._entries)
+
+    def confirm(self) -> None:
+        """Tell every waiting request that its entry is safe."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """Tell every waiting request that nothing was promised."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error)

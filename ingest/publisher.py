@@ -1,0 +1,231 @@
+"""The publisher: group commit onto the queue.
+
+A request's entry joins the group that is being collected; groups are published while fewer than
+`max_messages_in_flight` messages wait for their confirm. So an idle gateway publishes at once,
+and a busy one puts everything that arrives during a confirm into the next message: one confirm
+answers many requests. There is no linger.
+
+What can go wrong ends in one answer: PublishError, 503, nothing promised. While there is no
+working connection the breaker is open and submitting fails at once. A connection counts as
+working once a probe, a message without entries, was confirmed by the queue itself: a broker in
+alarm accepts connections but confirms nothing.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.exceptions import DeliveryError
+
+from ingest import telemetry
+from ingest.contract.message import CONTENT_TYPE
+from ingest.contract.topology import ROUTING_KEY, UPDATES_EXCHANGE
+from ingest.group import MAX_ENTRIES, Group
+from ingest.runtime.broker import BROKER_ERRORS, declare_topology, keep_connected
+from ingest.sequence import SequenceSource
+
+log = logging.getLogger(__name__)
+
+
+class PublishError(Exception):
+    """The update could not be made durable now; nothing was promised."""
+
+
+class PendingLimitError(PublishError):
+    """So many bytes wait for their confirm that no more may."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherLimits:
+    """See the settings of the same names."""
+
+    max_pending_bytes: int
+    max_group_bytes: int
+    max_group_entries: int
+    max_messages_in_flight: int
+    confirm_timeout_s: float
+
+
+class Publisher:
+    """Publish entries in groups, with confirms."""
+
+    def __init__(
+        self, url: str, limits: PublisherLimits, sequences: SequenceSource, origin: bytes
+    ) -> None:
+        self._url = url
+        self._limits = limits
+        self._sequences = sequences
+        self._origin = origin
+        self._exchange: AbstractExchange | None = None
+        self._connection_lost = asyncio.Event()
+        self._groups: deque[Group] = deque()
+        self._pending_bytes = 0
+        self._in_flight = 0
+        self._pump_scheduled = False
+        self._loop = asyncio.get_running_loop()
+        self._tasks = asyncio.TaskGroup()
+        telemetry.PENDING_BYTES.set_function(lambda: self._pending_bytes)
+        telemetry.MESSAGES_IN_FLIGHT.set_function(lambda: self._in_flight)
+        telemetry.BROKER_CONNECTED.set_function(lambda: self.connected)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the breaker is closed: the queue has confirmed something on this connection."""
+        return self._exchange is not None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep connected inside the block. On leaving, what is in flight must have ended."""
+        async with self._tasks:
+            link = self._tasks.create_task(keep_connected(self._url, "ingest", self._use))
+            try:
+                yield
+            finally:
+                link.cancel()
+
+    async def submit(self, key: str, entry: bytes) -> bytes:
+        """Make one entry durable; returns the id of the segment it will leave in the store.
+
+        Returns only once the broker has confirmed that the entry is on the durable queue.
+
+        Raises:
+            PendingLimitError: more bytes wait than the settings allow.
+            PublishError: no broker, no confirm in time, or the queue refused the message.
+        """
+        if self._exchange is None:
+            raise PublishError("no working connection to the broker")
+        if self._pending_bytes + len(entry) > self._limits.max_pending_bytes:
+            raise PendingLimitError(f"{self._pending_bytes} bytes wait for their confirm")
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        group = self._open_group(len(entry))
+        segment = group.add(key, entry, waiter)
+        self._pending_bytes += len(entry)
+        if not self._pump_scheduled:
+            # After the requests that this turn of the loop still reads: they join the group.
+            self._pump_scheduled = True
+            self._loop.call_soon(self._pump)
+        try:
+            await waiter
+        finally:
+            self._pending_bytes -= len(entry)
+        return segment
+
+    def _open_group(self, size: int) -> Group:
+        limits = self._limits
+        last = self._groups[-1] if self._groups else None
+        if (
+            last is None
+            or len(last) >= min(limits.max_group_entries, MAX_ENTRIES)
+            or last.bytes + size > limits.max_group_bytes
+        ):
+            last = self._new_group()
+            self._groups.append(last)
+        return last
+
+    def _new_group(self) -> Group:
+        deadline = self._loop.time() + self._limits.confirm_timeout_s
+        return Group(self._sequences.next(), self._origin, deadline)
+
+    def _pump(self) -> None:
+        self._pump_scheduled = False
+        while (
+            self._groups
+            and self._exchange is not None
+            and self._in_flight < self._limits.max_messages_in_flight
+        ):
+            self._in_flight += 1
+            self._tasks.create_task(self._commit(self._groups.popleft(), self._exchange))
+
+    async def _commit(self, group: Group, exchange: AbstractExchange) -> None:
+        """Publish one group and tell its requests how it went."""
+        error: Exception = PublishError("the broker did not confirm in time")
+        started = self._loop.time()
+        try:
+            await self._publish(group, exchange)
+        except PublishError as refused:
+            error = refused
+        else:
+            telemetry.CONFIRM_SECONDS.observe(self._loop.time() - started)
+            telemetry.GROUP_ENTRIES.observe(len(group))
+            group.confirm()
+        finally:
+            group.fail(error)  # whoever was not told yet, also when this task is cancelled
+            self._in_flight -= 1
+            self._pump()
+
+    async def _publish(self, group: Group, exchange: AbstractExchange) -> None:
+        """Publish and wait for the confirm, within the group's deadline.
+
+        Raises:
+            PublishError: no confirm. Unless the queue itself said no, the connection is given
+                up: it may be dead, blocked by an alarm, or its queue deleted.
+        """
+        message = aio_pika.Message(
+            group.message(),
+            content_type=CONTENT_TYPE,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            message_id=group.id.hex(),
+        )
+        try:
+            async with asyncio.timeout_at(group.deadline):
+                await exchange.publish(message, ROUTING_KEY, mandatory=True)
+        except DeliveryError as error:  # before BROKER_ERRORS, which it is one of
+            self._count_failure(error)
+            if isinstance(error, aio_pika.exceptions.PublishError):  # returned: no queue
+                self._lose_connection()
+            raise PublishError("the queue refused the message") from error
+        except BROKER_ERRORS as error:
+            self._count_failure(error)
+            self._lose_connection()
+            raise PublishError("the broker did not confirm in time") from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # aiormq cancels what waits on a connection that closes: that is no cancellation
+            # of this task.
+            self._count_failure(error)
+            self._lose_connection()
+            raise PublishError("the connection to the broker closed") from error
+
+    def _count_failure(self, error: BaseException) -> None:
+        telemetry.PUBLISH_FAILURES.labels(type(error).__name__).inc()
+        log.warning(
+            "a message was not confirmed",
+            extra={"reason": f"{type(error).__name__}: {error}"[:300]},
+        )
+
+    async def _use(self, connection: AbstractConnection) -> None:
+        """Use one connection until it is lost (see broker.keep_connected)."""
+        self._connection_lost = lost = asyncio.Event()
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        channel.close_callbacks.add(lambda *_: lost.set())
+        connection.close_callbacks.add(lambda *_: lost.set())
+        await declare_topology(channel)
+        self._exchange = await self._probe(channel)
+        try:
+            await lost.wait()
+        finally:
+            self._exchange = None
+            error = PublishError("the connection to the broker was lost")
+            while self._groups:
+                self._groups.popleft().fail(error)
+
+    async def _probe(self, channel: AbstractChannel) -> AbstractExchange:
+        """Have the queue confirm a message without entries, which workers ignore."""
+        exchange = await channel.get_exchange(UPDATES_EXCHANGE.name, ensure=False)
+        try:
+            await self._publish(self._new_group(), exchange)
+        except PublishError as error:
+            raise ConnectionError(f"the queue does not confirm: {error.__cause__!r}") from error
+        return exchange
+
+    def _lose_connection(self) -> None:
+        """Open the breaker: the connection's user ends, and keep_connected makes a new one."""
+        self._exchange = None
+        self._connection_lost.set()

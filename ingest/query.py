@@ -1,0 +1,93 @@
+"""GET: find resources and stream them."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from ingest.answer import encode_answer, matching_resources
+from ingest.contract.message import resource_key
+from ingest.contract.parse import check_resource_group
+from ingest.errors import Error, RequestError
+from ingest.query_parameters import parse_query
+from ingest.read import Reader
+
+# Answers up to this size are sent in one piece, with their length; larger ones are streamed in
+# pieces of about this size.
+PIECE_BYTES = 64 * 1024
+
+
+class QueryEndpoint:
+    """Answer GET."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def __call__(self, request: BaseRequest, request_id: str) -> web.StreamResponse:
+        """Answer one request."""
+        resource_group = required_resource_group(request)
+        query = parse_query(request.query)
+        if query.execution_ids:
+            keys = [resource_key(resource_group, one) for one in query.execution_ids]
+            opened = self._reader.of_resources(keys)
+        else:
+            opened = self._reader.of_group(resource_group)
+        async with opened as snapshot:
+            resources = await matching_resources(snapshot, resource_group, query)
+            if resources is None:
+                raise RequestError(Error.NOT_FOUND)
+            pieces = _joined(encode_answer(snapshot, resources, query.sections))
+            return await _send(request, request_id, pieces)
+
+
+def required_resource_group(request: BaseRequest) -> str:
+    """Return the request's resource group.
+
+    Raises:
+        RequestError: HEADER_INVALID.
+    """
+    value = request.headers.get("AI-Resource-Group")
+    violation = check_resource_group(value)
+    if violation is not None:
+        raise RequestError(Error.HEADER_INVALID, [str(violation)])
+    return str(value)
+
+
+async def _send(
+    request: BaseRequest, request_id: str, pieces: AsyncIterator[bytes]
+) -> web.StreamResponse:
+    first = await anext(pieces)
+    second = await anext(pieces, None)
+    if second is None:
+        return web.Response(body=first, content_type="application/json")
+    response = web.StreamResponse(headers={"X-Request-ID": request_id})
+    response.content_type = "application/json"
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    try:
+        await response.write(first)
+        await response.write(second)
+        async for piece in pieces:
+            await response.write(piece)
+        await response.write_eof()
+    except BaseException:
+        # The status is sent and cannot be taken back: cut the connection, so that nobody
+        # takes half an answer for a whole one.
+        if request.transport is not None:
+            request.transport.abort()
+        raise
+    return response
+
+
+async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Join pieces to a size that is worth sending; yields at least one."""
+    waiting: list[bytes] = []
+    size = 0
+    async for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= PIECE_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)

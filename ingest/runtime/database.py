@@ -1,0 +1,43 @@
+"""The database client. With the two stores, the only modules that know the driver.
+
+motor is in maintenance; its successor, PyMongo's own asynchronous API, has the same calls.
+"""
+
+from typing import Any
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo.errors import PyMongoError
+
+# Whatever the driver raises when the database is away, has no primary, or refuses an operation.
+DATABASE_ERRORS = (PyMongoError,)
+
+Client = AsyncIOMotorClient[dict[str, Any]]
+Database = AsyncIOMotorDatabase[dict[str, Any]]
+
+
+def open_client(url: str, name: str, server_selection_timeout_s: float) -> Client:
+    """Make a client; it connects when it is first used, and again whenever it has to.
+
+    Writes are acknowledged by a majority of the replica set, from their journals: what was
+    acknowledged survives the loss of any minority. An operation for which no server is found in
+    `server_selection_timeout_s` raises.
+    """
+    return AsyncIOMotorClient(
+        url,
+        appname=name,
+        w="majority",
+        journal=True,
+        serverSelectionTimeoutMS=round(server_selection_timeout_s * 1000),
+        connectTimeoutMS=5000,
+        # Nothing asked here takes this long; a peer that fell silent must not hold a request.
+        socketTimeoutMS=30000,
+    )
+
+
+async def is_reachable(database: Database) -> bool:
+    """Tell whether the database answers."""
+    try:
+        await database.command("ping")
+    except DATABASE_ERRORS:
+        return False
+    return True

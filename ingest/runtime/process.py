@@ -1,0 +1,74 @@
+"""A process from its environment to its exit code."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol, TypeVar
+
+import uvloop
+
+from ingest.runtime.logs import start_logging
+from ingest.runtime.settings import SettingsError, load
+
+log = logging.getLogger(__name__)
+
+EXIT_FAILED = 1
+EXIT_SETTINGS = 2
+
+
+class GaveUpError(Exception):
+    """The process ends itself, for a reason that an operator must see to."""
+
+
+class HasLogLevel(Protocol):
+    """What every process can be set to."""
+
+    @property
+    def log_level(self) -> str:
+        """The lowest level that is logged."""
+
+
+S = TypeVar("S", bound=HasLogLevel)
+Run = Callable[[asyncio.Event], Awaitable[None]]
+
+
+def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
+    """Run a process until SIGTERM or SIGINT, which set the event its coroutine is given.
+
+    `make` is called inside the event loop. Exits with 0 after draining, 1 if the process could
+    not start or gave up, 2 if a setting is missing or wrong.
+    """
+    try:
+        settings = load(settings_class, os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"Cannot start, the settings need a change:\n{error}\n")
+        sys.exit(EXIT_SETTINGS)
+    start_logging(settings.log_level)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await make(settings)(stop)
+
+    failures: list[str] = []
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            runner.run(main())
+        except* (OSError, GaveUpError) as group:
+            failures = [str(error) for error in _leaves(group)]
+    if failures:
+        log.error("cannot go on", extra={"reason": "; ".join(failures)})
+        sys.exit(EXIT_FAILED)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -1,0 +1,132 @@
+"""Settings from the environment: parsed once, all problems reported together, then frozen.
+
+A settings class is a frozen dataclass whose fields are made by `setting`. Only `__main__` reads
+the environment. Errors and reprs never show the value of a secret.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+
+
+class SettingsError(Exception):
+    """One or more settings are missing or wrong. The message has a line for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a setting's text becomes a value. `parse` raises ValueError if it can't."""
+
+    text: str
+    parse: Callable[[str], Any]
+    secret: bool = False
+
+
+def setting(variable: str, rule: Rule, default: Any = MISSING, *, about: str) -> Any:
+    """Declare a settings field: its environment variable, its rule, its default, its purpose."""
+    return field(
+        default=default,
+        repr=not rule.secret,
+        metadata={"variable": variable, "rule": rule, "about": about},
+    )
+
+
+def load(cls: type[T], environment: Mapping[str, str]) -> T:
+    """Read a settings class from an environment. An empty variable counts as missing.
+
+    Raises:
+        SettingsError: every variable that is missing or breaks its rule.
+    """
+    values: dict[str, Any] = {}
+    problems = []
+    for item in fields(cls):  # type: ignore[arg-type]  # settings classes are dataclasses
+        variable, rule = item.metadata["variable"], item.metadata["rule"]
+        text = environment.get(variable, "").strip()
+        if not text:
+            if item.default is MISSING:
+                problems.append(f"{variable} is not set: it must be {rule.text}")
+            continue
+        try:
+            values[item.name] = rule.parse(text)
+        except ValueError:
+            shown = "its value (not shown, it may hold a secret)" if rule.secret else repr(text)
+            problems.append(f"{variable} must be {rule.text}, but is {shown[:120]}")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return cls(**values)
+
+
+def integer(low: int, high: int) -> Rule:
+    """Accept an integer between low and high, both included."""
+
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError(text)
+        return value
+
+    return Rule(f"an integer from {low} to {high}", parse)
+
+
+def seconds(low: float, high: float) -> Rule:
+    """Accept a number of seconds between low and high, both included."""
+
+    def parse(text: str) -> float:
+        value = float(text)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ValueError(text)
+        return value
+
+    return Rule(f"a number of seconds from {low:g} to {high:g}", parse)
+
+
+def choice(*names: str) -> Rule:
+    """Accept one of some words."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            raise ValueError(text)
+        return text
+
+    return Rule("one of " + ", ".join(names), parse)
+
+
+def text(what: str, allowed: str, max_chars: int) -> Rule:
+    """Accept a short text from a set of characters."""
+
+    def parse(value: str) -> str:
+        if len(value) > max_chars or not set(value) <= set(allowed):
+            raise ValueError(value)
+        return value
+
+    return Rule(what, parse)
+
+
+def url(*schemes: str) -> Rule:
+    """Accept a URL with one of some schemes and a host. A secret: it may hold a password."""
+
+    def parse(value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in schemes or not parts.netloc.rpartition("@")[2]:
+            raise ValueError
+        return value
+
+    names = " or ".join(f"{scheme}://" for scheme in schemes)
+    return Rule(f"a URL that begins with {names} and names a host", parse, secret=True)
+
+
+HOST_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-"
+HOST = text("a host name or an IP address", HOST_CHARACTERS, 253)
+PORT = integer(0, 65535)
+AMQP_URL = url("amqp", "amqps")
+MONGODB_URL = url("mongodb", "mongodb+srv")
+DATABASE_NAME = text(
+    "a database name of letters, digits, - and _ (at most 38)",
+    HOST_CHARACTERS.replace(".", "").replace(":", "") + "_",
+    38,
+)
+LOG_LEVEL = choice("debug", "info", "warning", "error")

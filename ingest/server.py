@@ -1,0 +1,138 @@
+"""The gateway put together: what is made from what, how it starts, how it drains."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from ingest.body import BodyReader
+from ingest.contract.parse import UpdateParser
+from ingest.deletion import DeletionEndpoint
+from ingest.dispatch import METRICS_PATH, Dispatcher, GatewayServer
+from ingest.publisher import Publisher, PublisherLimits
+from ingest.query import QueryEndpoint
+from ingest.read import Reader
+from ingest.runtime.database import is_reachable, open_client
+from ingest.runtime.operations import operations_server
+from ingest.sequence import SequenceSource
+from ingest.settings import GatewaySettings
+from ingest.store import Store
+from ingest.update import UpdateEndpoint
+from ingest.visibility import Unseen
+
+log = logging.getLogger(__name__)
+
+# A read that finds no database fails after this: a client's own timeout is seldom longer.
+DATABASE_TIMEOUT_S = 3.0
+# Connections that the kernel accepts for us while the event loop is busy.
+_BACKLOG = 1024
+_ORIGIN_BYTES = 4
+
+
+class Gateway:
+    """The gateway's parts, made from its settings."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._sequences = SequenceSource()
+        self._unseen = Unseen()
+        client = open_client(settings.mongodb_url, "ingest", DATABASE_TIMEOUT_S)
+        self._client = client
+        self._store = Store(client, settings.mongodb_database)
+        self._publisher = Publisher(
+            settings.amqp_url,
+            PublisherLimits(
+                settings.max_pending_bytes,
+                settings.max_group_bytes,
+                settings.max_group_entries,
+                settings.max_messages_in_flight,
+                settings.confirm_timeout_s,
+            ),
+            self._sequences,
+            secrets.token_bytes(_ORIGIN_BYTES),
+        )
+        # What was never reached; afterwards a loss is answered with 503, not by going away:
+        # all gateways lose a broker together.
+        self._missing = {"broker", "database"}
+        self._draining = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then drain.
+
+        Raises:
+            OSError: a port cannot be bound; the message names the setting.
+        """
+        settings = self._settings
+        async with (
+            self._publisher.running(),
+            self._watching_start(),
+            operations_server(
+                settings.host, settings.ops_port, self._not_ready, "INGEST_OPS_PORT"
+            ) as ops_port,
+            self._listening() as port,
+        ):
+            log.info("listening", extra={"host": settings.host, "port": port, "ops_port": ops_port})
+            await stop.wait()
+            self._draining = True
+            log.info("draining", extra={"timeout_s": settings.drain_timeout_s})
+        self._client.close()
+        log.info("stopped")
+
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[int]:
+        """Serve clients inside the block; leaving it drains: no new requests, the old end."""
+        settings = self._settings
+        runner = web.ServerRunner(
+            GatewayServer(self._dispatcher(), auto_decompress=False, access_log=None),
+            shutdown_timeout=settings.drain_timeout_s,
+        )
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG)
+            try:
+                await site.start()
+            except OSError as error:
+                raise OSError(f"INGEST_PORT: {error.strerror or error}") from error
+            yield runner.addresses[0][1]
+        finally:
+            await runner.cleanup()
+
+    def _dispatcher(self) -> Dispatcher:
+        settings = self._settings
+        reader = Reader(self._store, self._unseen, settings.read_wait_s)
+        update = UpdateEndpoint(
+            UpdateParser(settings.max_custom_info_value_chars),
+            BodyReader(settings.max_body_bytes, settings.body_timeout_s),
+            self._publisher,
+            self._sequences,
+            self._unseen,
+            settings.max_message_bytes,
+        )
+        deletion = DeletionEndpoint(self._store, reader, self._sequences, self._unseen)
+        return Dispatcher(
+            {METRICS_PATH: {"PATCH": update, "GET": QueryEndpoint(reader), "DELETE": deletion}}
+        )
+
+    @asynccontextmanager
+    async def _watching_start(self) -> AsyncIterator[None]:
+        """Find out, once, when broker and database were first reached."""
+
+        async def watch() -> None:
+            while self._missing:
+                if self._publisher.connected:
+                    self._missing.discard("broker")
+                if await is_reachable(self._store.database):
+                    self._missing.discard("database")
+                await asyncio.sleep(0.1)
+
+        task = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    def _not_ready(self) -> list[str]:
+        return ["draining"] if self._draining else sorted(self._missing)

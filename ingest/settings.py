@@ -1,0 +1,107 @@
+"""The gateway's settings."""
+
+from dataclasses import dataclass
+
+from ingest.runtime.settings import (
+    AMQP_URL,
+    DATABASE_NAME,
+    HOST,
+    LOG_LEVEL,
+    MONGODB_URL,
+    PORT,
+    integer,
+    seconds,
+    setting,
+)
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Everything that can be set, with its default. See the README's table."""
+
+    amqp_url: str = setting("AMQP_URL", AMQP_URL, about="The broker.")
+    mongodb_url: str = setting("MONGODB_URL", MONGODB_URL, about="The database: a replica set.")
+    mongodb_database: str = setting(
+        "MONGODB_DATABASE", DATABASE_NAME, "metrics", about="The database's name."
+    )
+    host: str = setting(
+        "INGEST_HOST", HOST, "127.0.0.1", about="The address both ports are bound to."
+    )
+    port: int = setting("INGEST_PORT", PORT, 8080, about="The port for clients.")
+    ops_port: int = setting(
+        "INGEST_OPS_PORT", PORT, 8081, about="The port for /livez, /readyz and /metrics."
+    )
+    log_level: str = setting(
+        "LOG_LEVEL",
+        LOG_LEVEL,
+        "info",
+        about="Logs from this level up. Every refused request is logged; at debug every request.",
+    )
+    max_body_bytes: int = setting(
+        "INGEST_MAX_BODY_BYTES",
+        integer(1024, 256 * _MIB),
+        20 * _MIB,
+        about="The largest body, after decompression; more is 413.",
+    )
+    max_custom_info_value_chars: int = setting(
+        "INGEST_MAX_CUSTOM_INFO_VALUE_CHARS",
+        integer(1, 5 * _MIB),
+        256,
+        about="The longest value of a custom info; the whole is limited to 5 MiB anyway.",
+    )
+    body_timeout_s: float = setting(
+        "INGEST_BODY_TIMEOUT_S",
+        seconds(0.1, 3600),
+        30.0,
+        about="The time in which a body must have been sent; later is 408.",
+    )
+    max_pending_bytes: int = setting(
+        "INGEST_MAX_PENDING_BYTES",
+        integer(_MIB, 16 * 1024 * _MIB),
+        64 * _MIB,
+        about="Bytes of updates that may wait for the broker's confirm; beyond it 503.",
+    )
+    max_group_bytes: int = setting(
+        "INGEST_MAX_GROUP_BYTES",
+        integer(1024, 16 * _MIB),
+        _MIB,
+        about="Bytes after which a message takes no further update.",
+    )
+    max_group_entries: int = setting(
+        "INGEST_MAX_GROUP_ENTRIES",
+        integer(1, 65535),
+        500,
+        about="Updates after which a message takes no further one.",
+    )
+    max_message_bytes: int = setting(
+        "INGEST_MAX_MESSAGE_BYTES",
+        integer(_MIB, 128 * _MIB),
+        16 * _MIB - 64 * 1024,
+        about="The largest message the broker takes; a larger update is split.",
+    )
+    max_messages_in_flight: int = setting(
+        "INGEST_MAX_MESSAGES_IN_FLIGHT",
+        integer(1, 32),
+        4,
+        about="Messages that wait for their confirm at once; fewer make larger groups.",
+    )
+    confirm_timeout_s: float = setting(
+        "INGEST_CONFIRM_TIMEOUT_S",
+        seconds(0.1, 300),
+        10.0,
+        about="The time within which an update is confirmed, or answered 503.",
+    )
+    read_wait_s: float = setting(
+        "INGEST_READ_WAIT_S",
+        seconds(0, 60),
+        5.0,
+        about="How long a read waits for the updates this gateway accepted before it.",
+    )
+    drain_timeout_s: float = setting(
+        "INGEST_DRAIN_TIMEOUT_S",
+        seconds(0, 600),
+        20.0,
+        about="How long requests in flight may take after SIGTERM.",
+    )

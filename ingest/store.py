@@ -1,0 +1,156 @@
+"""What the gateway reads from the database and deletes there.
+
+Reads happen in a snapshot: all queries of one answer see the same moment, so an answer never
+shows half of an update or of a compaction. The server keeps a snapshot for 5 minutes (its
+parameter minSnapshotHistoryWindowInSeconds); an answer that takes longer is broken off.
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pymongo import ReturnDocument
+
+from ingest.contract.documents import (
+    CUSTOM_INFO,
+    RESOURCES,
+    SEGMENTS,
+    TAGS,
+    Document,
+    deletion,
+    prefix_range,
+    segment_runs,
+)
+from ingest.contract.merge import is_visible
+from ingest.runtime.database import Client, Database
+
+# Segments that one round trip brings: at most 2 MiB each, and 16 MiB in all by the protocol.
+_SEGMENT_BATCH = 200
+_PAGE = 1000
+
+
+class Snapshot:
+    """The stored state at one moment. Not for concurrent use."""
+
+    def __init__(self, database: Database, session: Any) -> None:
+        self._database = database
+        self._session = session
+
+    def _find(self, collection: str, condition: Document, fields: Sequence[str] = ()) -> Any:
+        projection = dict.fromkeys(fields, 1) if fields else None
+        return self._database[collection].find(condition, projection, session=self._session)
+
+    async def present_segments(self, segments: Collection[bytes]) -> set[bytes]:
+        """Return those of the given segment ids that are stored."""
+        cursor = self._find(SEGMENTS, {"_id": {"$in": list(segments)}}, ["_id"])
+        return {document["_id"] async for document in cursor}
+
+    async def resources(self, keys: Collection[str]) -> list[Document]:
+        """Return the visible resources among `keys`, ordered by key."""
+        cursor = self._find(RESOURCES, {"_id": {"$in": list(keys)}}).sort("_id", 1)
+        return [document async for document in cursor if exists(document)]
+
+    async def resource_pages(self, resource_group: str) -> AsyncIterator[list[Document]]:
+        """Yield all visible resources of a group, ordered by key, in pages."""
+        condition = {"_id": prefix_range(resource_group + "/")}
+        cursor = self._find(RESOURCES, condition).sort("_id", 1)
+        while page := await cursor.to_list(_PAGE):
+            yield [document for document in page if exists(document)]
+
+    async def tagged_pages(self, resource_group: str, tag: Document) -> AsyncIterator[list[str]]:
+        """Yield, in pages and in order, the keys of resources that ever had a tag.
+
+        `tag` holds `name` and, unless any will do, `entry.value`.
+        """
+        # A resource has at most one tag of a name, so no key comes twice.
+        condition = {"resourceGroup": resource_group, **tag}
+        cursor = self._find(TAGS, condition, ["resource"]).sort("resource", 1)
+        while page := await cursor.to_list(_PAGE):
+            yield [document["resource"] for document in page]
+
+    async def tags_by_id(self, ids: Collection[str]) -> list[Document]:
+        """Return the tags with the given ids (see documents.value_id)."""
+        return [document async for document in self._find(TAGS, {"_id": {"$in": list(ids)}})]
+
+    async def tags(self, resource: Document) -> AsyncIterator[Document]:
+        """Yield the visible tags of a resource as {name, value}, ordered by name."""
+        async for item in self._values(TAGS, resource):
+            yield item
+
+    async def custom_info(self, resource: Document) -> AsyncIterator[Document]:
+        """Yield the visible custom info of a resource as {name, value}, ordered by name."""
+        async for item in self._values(CUSTOM_INFO, resource):
+            yield item
+
+    async def _values(self, collection: str, resource: Document) -> AsyncIterator[Document]:
+        condition = {"_id": prefix_range(resource["_id"] + "/")}
+        async for item in self._find(collection, condition).sort("_id", 1):
+            if is_visible(item["entry"]["sequence"], resource.get("deletedAt")):
+                yield {"name": item["name"], "value": item["entry"]["value"]}
+
+    async def segments(self, resource: Document) -> AsyncIterator[Document]:
+        """Yield a resource's segments in the order of their first points."""
+        condition: Document = {"resource": resource["_id"]}
+        cursor = self._find(SEGMENTS, condition).sort([("firstStep", 1), ("firstTimestamp", 1)])
+        async for segment in cursor.batch_size(_SEGMENT_BATCH):
+            if is_visible(segment["lastSequence"], resource.get("deletedAt")):
+                yield segment
+
+    async def created(self, resource: Document) -> int:
+        """Return the sequence of the first update that is visible.
+
+        After a deletion createdAt tells of an earlier life. Then the segments know: every
+        update has left one.
+        """
+        deleted = resource.get("deletedAt")
+        if is_visible(resource["createdAt"], deleted):
+            return int(resource["createdAt"])
+        condition = {"resource": resource["_id"], "lastSequence": {"$gt": deleted}}
+        first = int(resource["modifiedAt"])
+        async for segment in self._find(SEGMENTS, condition, ["runs"]):
+            visible = (s for s, _ in segment_runs(segment) if is_visible(s, deleted))
+            first = min(first, *visible)
+        return first
+
+
+class Store:
+    """The database as the gateway uses it."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self.database: Database = client[name]
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """Open a snapshot. Its moment is that of the first query in it."""
+        async with await self._client.start_session(snapshot=True) as session:
+            yield Snapshot(self.database, session)
+
+    async def delete(self, key: str, sequence: int, *, expected: bool) -> bool:
+        """Hide everything that a resource got up to `sequence`; tell whether there was any.
+
+        `expected` says that updates of the resource are on their way: then it is deleted even
+        if nothing is stored yet.
+        """
+        before = await self.database[RESOURCES].find_one_and_update(
+            {"_id": key},
+            deletion(sequence),
+            upsert=expected,
+            return_document=ReturnDocument.BEFORE,
+        )
+        if not expected and not exists(before or {}):
+            return False
+        # What is hidden is of no more use. Should this be cut short, it stays hidden.
+        await self.database[SEGMENTS].delete_many(
+            {"resource": key, "lastSequence": {"$lte": sequence}}
+        )
+        for collection in (TAGS, CUSTOM_INFO):
+            await self.database[collection].delete_many(
+                {"_id": prefix_range(key + "/"), "entry.sequence": {"$lte": sequence}}
+            )
+        return True
+
+
+def exists(resource: Document) -> bool:
+    """Tell whether a stored resource has got any update since it was last deleted."""
+    return is_visible(resource.get("modifiedAt"), resource.get("deletedAt"))

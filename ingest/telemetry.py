@@ -1,0 +1,35 @@
+"""What the gateway counts, for Prometheus. Labels are bounded: never an id of a client."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_ENTRIES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+REQUESTS = Counter("ingest_requests", "Requests answered.", ["method", "status"])
+REQUEST_SECONDS = Histogram(
+    "ingest_request_duration_seconds",
+    "Time from a request's headers to its answer.",
+    ["method"],
+    buckets=_SECONDS,
+)
+UPDATES_ACCEPTED = Counter("ingest_updates_accepted", "Updates answered 204.")
+CONFIRM_SECONDS = Histogram(
+    "ingest_confirm_duration_seconds",
+    "Time from publishing a message to the broker's confirm.",
+    buckets=_SECONDS,
+)
+GROUP_ENTRIES = Histogram(
+    "ingest_group_entries", "Entries in a confirmed message.", buckets=_ENTRIES
+)
+PUBLISH_FAILURES = Counter(
+    "ingest_publish_failures", "Messages that were not confirmed.", ["reason"]
+)
+PENDING_BYTES = Gauge("ingest_pending_bytes", "Bytes of entries that wait for a confirm.")
+MESSAGES_IN_FLIGHT = Gauge("ingest_messages_in_flight", "Messages that wait for a confirm.")
+BROKER_CONNECTED = Gauge(
+    "ingest_broker_connected", "1 while updates can be published, 0 while the breaker is open."
+)
+READ_WAIT_TIMEOUTS = Counter(
+    "ingest_read_wait_timeouts",
+    "Reads answered although an accepted update was not visible within the limit.",
+)

@@ -1,0 +1,67 @@
+"""Which accepted updates may not be visible yet, so that a read can wait for them.
+
+Read your own writes: a read that follows a 204 on the same gateway must show the update. The
+segment an update will leave is known when its message is published, so a read looks for the
+segments of its resources that this gateway has not yet seen, and waits until they are there.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+
+
+class Unseen:
+    """Remember the segments of accepted updates until a read has seen them.
+
+    Bounded: what is older than `max_age_s` or beyond `max_segments` is forgotten, oldest first.
+    A forgotten update is still stored; only a read no longer waits for it.
+    """
+
+    def __init__(
+        self,
+        max_age_s: float = 60.0,
+        max_segments: int = 50_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_age_s = max_age_s
+        self._max_segments = max_segments
+        self._clock = clock
+        # The oldest first: a dict keeps the order of insertion.
+        self._segments: dict[bytes, tuple[float, str]] = {}
+        self._by_key: dict[str, set[bytes]] = {}
+
+    def add(self, key: str, segment: bytes) -> None:
+        """Remember that an accepted update of resource `key` will appear as `segment`."""
+        if segment in self._segments:  # a group had several updates of this resource
+            return
+        now = self._clock()
+        self._segments[segment] = (now, key)
+        self._by_key.setdefault(key, set()).add(segment)
+        self._forget(now)
+
+    def of(self, keys: Iterable[str]) -> set[bytes]:
+        """Return the segments of these resources that no read has seen yet."""
+        self._forget(self._clock())
+        return set().union(*(self._by_key.get(key, ()) for key in keys))
+
+    def of_group(self, resource_group: str) -> set[bytes]:
+        """Return the segments of a whole resource group that no read has seen yet."""
+        prefix = resource_group + "/"
+        return self.of([key for key in self._by_key if key.startswith(prefix)])
+
+    def seen(self, segments: Iterable[bytes]) -> None:
+        """Forget segments that a read has seen."""
+        for segment in segments:
+            known = self._segments.pop(segment, None)
+            if known is not None:
+                _, key = known
+                of_key = self._by_key[key]
+                of_key.discard(segment)
+                if not of_key:
+                    del self._by_key[key]
+
+    def _forget(self, now: float) -> None:
+        while self._segments:
+            segment, (added, _) = next(iter(self._segments.items()))
+            if added >= now - self._max_age_s and len(self._segments) <= self._max_segments:
+                return
+            self.seen((segment,))
