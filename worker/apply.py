@@ -1,0 +1,136 @@
+"""Apply a batch: decode, merge, write, and only then ack.
+
+Three things can happen to a batch. It is written. The database is away: the same writes are
+tried again for as long as it takes, since the queue is the buffer and a nack would only burn the
+delivery limit. The database refuses it: then its messages are applied one by one, and those that
+are still refused entry by entry; an entry that is refused alone becomes a dead letter.
+"""
+
+import asyncio
+import logging
+import random
+import time
+
+from ingest.runtime.broker import BROKER_ERRORS
+from worker import telemetry
+from worker.consumer import Delivery
+from worker.dead_letters import DeadLetterLimit, DeadLetterPublisher
+from worker.prepare import DeadLetter, Unit, decode, prepare
+from worker.store import RefusedError, Store, TryLaterError
+
+log = logging.getLogger(__name__)
+
+BACKOFF_MIN_S = 0.05
+BACKOFF_MAX_S = 5.0
+
+
+class Applier:
+    """Apply batches of deliveries. Several batches may be applied at the same time."""
+
+    def __init__(
+        self, store: Store, dead_letters: DeadLetterPublisher, limit: DeadLetterLimit
+    ) -> None:
+        self._store = store
+        self._dead_letters = dead_letters
+        self._limit = limit
+
+    async def apply(self, batch: list[Delivery]) -> None:
+        """Apply a batch and ack its deliveries. Ends when all is stored or dead-lettered.
+
+        Raises:
+            GaveUpError: too many entries would be dead letters. Nothing was acked.
+        """
+        started = time.perf_counter()
+        units: list[Unit] = []
+        dead: list[DeadLetter] = []
+        for delivery in batch:
+            unit, letters = decode(delivery.body)
+            dead += letters
+            if unit is not None:
+                units.append(unit)
+        dead += await self._write(units)
+        entries = sum(len(unit.entries) for unit in units)
+        self._limit.count(entries, len(dead))
+        if dead:
+            await self._publish(dead)
+        for delivery in batch:
+            await delivery.ack()
+        if entries:
+            _report(units, entries, time.perf_counter() - started)
+
+    async def _write(self, units: list[Unit]) -> list[DeadLetter]:
+        """Write units together; if that is refused, one by one. Returns what stays refused."""
+        try:
+            await self._write_until_stored(units)
+        except RefusedError as error:
+            if len(units) > 1:
+                parts = [[unit] for unit in units]
+            elif len(units[0].entries) > 1:
+                parts = [[unit] for unit in units[0].alone()]
+            elif not units[0].isolated:
+                parts = [units[0].alone()]
+            else:
+                return [units[0].dead_letter("refused", str(error))]
+            return [letter for part in parts for letter in await self._write(part)]
+        return []
+
+    async def _write_until_stored(self, units: list[Unit]) -> None:
+        """Write units; while the database is away, try again.
+
+        Raises:
+            RefusedError: the database will never take them as they are.
+        """
+        writes = prepare(units)
+        failures = 0
+        while True:
+            try:
+                telemetry.DUPLICATE_SEGMENTS.inc(await self._store.apply(writes))
+            except TryLaterError as error:
+                failures += 1
+                telemetry.DATABASE_FAILURES.labels(error.kind).inc()
+                await _pause(failures, "the database did not take a batch", error)
+            else:
+                return
+
+    async def _publish(self, letters: list[DeadLetter]) -> None:
+        for letter in letters:
+            log.error(
+                "dead-lettered",
+                extra={
+                    "reason": letter.reason,
+                    "detail": letter.detail,
+                    "resourceGroup": letter.resource_group,
+                    "executionId": letter.execution_id,
+                },
+            )
+        failures = 0
+        while True:
+            try:
+                await self._dead_letters.publish(letters)
+            except BROKER_ERRORS as error:
+                failures += 1
+                await _pause(failures, "dead letters were not confirmed", error)
+            else:
+                return
+
+
+async def _pause(failures: int, what: str, error: Exception) -> None:
+    pause = min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2 ** min(failures, 10)) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+    log.warning(
+        "trying again",
+        extra={
+            "failed": what,
+            "reason": str(error)[:300],
+            "failures": failures,
+            "pause_s": round(pause, 2),
+        },
+    )
+    await asyncio.sleep(pause)
+
+
+def _report(units: list[Unit], entries: int, duration_s: float) -> None:
+    telemetry.ENTRIES_APPLIED.inc(entries)
+    telemetry.BATCH_ENTRIES.observe(entries)
+    telemetry.BATCH_SECONDS.observe(duration_s)
+    oldest = min(entry.sequence for unit in units for _, entry, _ in unit.entries)
+    telemetry.ENTRY_AGE_SECONDS.observe(max(0.0, (time.time_ns() - oldest) / 1e9))

@@ -1,0 +1,119 @@
+"""The consumer: from the queue to deliveries, and acks back."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aiormq.abc import AbstractChannel as UnderlayChannel
+
+from ingest.contract.topology import UPDATES_QUEUE
+from ingest.runtime.broker import BROKER_ERRORS, CONNECT_TIMEOUT_S, declare_topology, keep_connected
+from worker import telemetry
+
+log = logging.getLogger(__name__)
+
+# How often the queue is asked for its length, which also shows whether the broker still answers.
+_QUEUE_CHECK_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message with what is needed to ack it."""
+
+    body: bytes
+    tag: int
+    channel: UnderlayChannel
+
+    async def ack(self) -> None:
+        """Tell the broker that the message may be forgotten.
+
+        An ack that is lost, since the connection is, does no harm: the message comes again, and
+        applying it again changes nothing.
+        """
+        try:
+            await self.channel.basic_ack(self.tag, wait=False)
+        except BROKER_ERRORS:
+            telemetry.LOST_ACKS.inc()
+
+
+class Consumer:
+    """Consume the queue of updates, over every connection that it takes."""
+
+    def __init__(self, url: str, prefetch_messages: int) -> None:
+        self._url = url
+        self._prefetch_messages = prefetch_messages
+        self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._stopping = asyncio.Event()
+        self.connected = False
+        telemetry.BROKER_CONNECTED.set_function(lambda: self.connected)
+
+    async def run(self) -> None:
+        """Consume until cancelled. Deliveries that were not acked by then come again."""
+        await keep_connected(self._url, "worker", self._use)
+
+    async def take_batch(self, max_messages: int, max_bytes: int) -> list[Delivery]:
+        """Wait for a delivery; return it with what else has arrived, within the limits."""
+        first = await self._deliveries.get()
+        batch, size = [first], len(first.body)
+        while len(batch) < max_messages and size < max_bytes and not self._deliveries.empty():
+            delivery = self._deliveries.get_nowait()
+            batch.append(delivery)
+            size += len(delivery.body)
+        return batch
+
+    def stop(self) -> None:
+        """Take no more deliveries; acks still work."""
+        self._stopping.set()
+
+    async def _use(self, connection: AbstractConnection) -> None:
+        """Consume over one connection until it is lost (see broker.keep_connected)."""
+        lost = asyncio.Event()
+        connection.close_callbacks.add(lambda *_: lost.set())
+        channel = await connection.channel(publisher_confirms=False)
+        channel.close_callbacks.add(lambda *_: lost.set())
+        await declare_topology(channel)
+        await channel.set_qos(prefetch_count=self._prefetch_messages)
+        underlay = await channel.get_underlay_channel()
+        # The broker cancels a consumer whose queue is deleted: declare it again.
+        underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
+        queue = await channel.get_queue(UPDATES_QUEUE.name, ensure=False)
+
+        async def deliver(message: AbstractIncomingMessage) -> None:
+            if message.delivery_tag is not None:
+                self._deliveries.put_nowait(Delivery(message.body, message.delivery_tag, underlay))
+
+        consumer_tag = await queue.consume(deliver, timeout=CONNECT_TIMEOUT_S)
+        self.connected = True
+        cancelling = asyncio.create_task(self._cancel_on_stop(underlay, consumer_tag))
+        try:
+            while not lost.is_set():
+                await self._check_queue(channel)
+                await _wait(lost, _QUEUE_CHECK_S)
+        finally:
+            cancelling.cancel()
+            self.connected = False
+            # They belong to a channel that is gone, and will be delivered again.
+            while not self._deliveries.empty():
+                self._deliveries.get_nowait()
+
+    async def _cancel_on_stop(self, channel: UnderlayChannel, consumer_tag: str) -> None:
+        await self._stopping.wait()
+        try:
+            await channel.basic_cancel(consumer_tag, timeout=CONNECT_TIMEOUT_S)
+        except BROKER_ERRORS as error:
+            log.info("could not cancel the consumer", extra={"reason": str(error)[:300]})
+
+    async def _check_queue(self, channel: AbstractChannel) -> None:
+        queue = await channel.declare_queue(
+            UPDATES_QUEUE.name, passive=True, timeout=CONNECT_TIMEOUT_S
+        )
+        telemetry.QUEUE_MESSAGES.set(queue.declaration_result.message_count or 0)
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,146 @@
+"""Prepare a batch: decode its messages and merge their entries into writes. No I/O.
+
+What cannot be decoded becomes a dead letter; its neighbours don't notice.
+"""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import orjson
+
+from ingest.contract.documents import (
+    CUSTOM_INFO,
+    RESOURCES,
+    TAGS,
+    Document,
+    Upsert,
+    resource_upsert,
+    segments,
+    value_upserts,
+)
+from ingest.contract.merge import Change, change_of
+from ingest.contract.message import (
+    Entry,
+    InvalidEntryError,
+    UndecodableMessageError,
+    decode_entry,
+    decode_message,
+    encode_entry,
+    encode_message,
+    new_message_id,
+)
+from ingest.contract.points import Run, run_of
+
+# What entries that no gateway would send raise when they are decoded.
+_NONSENSE = (InvalidEntryError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What is published to the dead-letter queue: a message, and why it is there."""
+
+    body: bytes
+    reason: str
+    detail: str
+    resource_group: str = ""
+    execution_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Entries that are applied together or not at all: a message, or one entry of it alone."""
+
+    message_id: bytes
+    entries: list[tuple[int, Entry, Run]]
+    isolated: bool = False
+
+    def alone(self) -> list["Unit"]:
+        """Return each entry as a unit of its own."""
+        return [Unit(self.message_id, [one], isolated=True) for one in self.entries]
+
+    def dead_letter(self, reason: str, detail: str) -> DeadLetter:
+        """Return the dead letter of a unit of one entry, as a message with an id of its own.
+
+        With the old id, a replay would look like what was applied of the old message already.
+        """
+        ((_, entry, _),) = self.entries
+        body = encode_message(
+            new_message_id(entry.sequence & (2**63 - 1), secrets.token_bytes(4)),
+            [
+                encode_entry(
+                    entry.sequence,
+                    entry.request_id,
+                    entry.resource_group,
+                    orjson.dumps(entry.resource),
+                )
+            ],
+        )
+        execution_id = str(entry.resource["executionId"])
+        return DeadLetter(body, reason, detail, entry.resource_group, execution_id)
+
+
+@dataclass(slots=True)
+class Writes:
+    """Everything a batch writes. `last` is written when all else is stored."""
+
+    upserts: dict[str, list[Upsert]] = field(default_factory=dict)
+    segments: list[Document] = field(default_factory=list)
+    last: list[Document] = field(default_factory=list)
+
+
+def decode(body: bytes) -> tuple[Unit | None, list[DeadLetter]]:
+    """Decode one message; entries that make no sense become dead letters."""
+    try:
+        message = decode_message(body)
+    except UndecodableMessageError as error:
+        return None, [DeadLetter(body, "undecodable", str(error))]
+    entries = []
+    dead_letters = []
+    for number, raw in enumerate(message.entries):
+        try:
+            entry = decode_entry(raw)
+            metrics = entry.resource.get("metrics", ())
+            run = run_of(entry.sequence, metrics, entry.received_at)
+            change_of(entry)
+        except _NONSENSE as error:
+            detail = f"entry {number}: {type(error).__name__}: {error}"[:500]
+            single = encode_message(
+                new_message_id(number, secrets.token_bytes(4)), [orjson.dumps(raw)]
+            )
+            dead_letters.append(DeadLetter(single, "invalid-entry", detail))
+        else:
+            entries.append((number, entry, run))
+    return Unit(message.id, entries), dead_letters
+
+
+def prepare(units: Iterable[Unit]) -> Writes:
+    """Merge units into writes: one upsert per resource and name, however many entries."""
+    writes = Writes()
+    changes: dict[str, Change] = {}
+    for unit in units:
+        runs: dict[str, list[Run]] = {}
+        for _, entry, run in unit.entries:
+            key = entry.key
+            runs.setdefault(key, []).append(run)
+            change = change_of(entry)
+            current = changes.setdefault(key, change)
+            if current is not change:
+                current.merge(change)
+        _add_segments(writes, unit, runs)
+    writes.upserts = {
+        RESOURCES: [resource_upsert(key, change) for key, change in changes.items()],
+        TAGS: [one for key, change in changes.items() for one in value_upserts(key, change.tags)],
+        CUSTOM_INFO: [
+            one for key, change in changes.items() for one in value_upserts(key, change.custom_info)
+        ],
+    }
+    return writes
+
+
+def _add_segments(writes: Writes, unit: Unit, runs: dict[str, list[Run]]) -> None:
+    for ordinal, (key, of_resource) in enumerate(runs.items()):
+        number = unit.entries[0][0] if unit.isolated else ordinal
+        first, *others = segments(unit.message_id, number, key, of_resource, isolated=unit.isolated)
+        writes.last.append(first)
+        writes.segments.extend(others)

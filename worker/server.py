@@ -1,0 +1,103 @@
+"""The worker put together: how it starts, how it works, how it drains."""
+
+import asyncio
+import logging
+
+from ingest.runtime.database import open_client
+from ingest.runtime.operations import operations_server
+from worker.apply import Applier
+from worker.consumer import Consumer, Delivery
+from worker.dead_letters import DeadLetterLimit, DeadLetterPublisher
+from worker.settings import WorkerSettings
+from worker.store import Store, TryLaterError
+
+log = logging.getLogger(__name__)
+
+# A batch waits for the database as long as it takes: a failed attempt only costs a log line.
+DATABASE_TIMEOUT_S = 5.0
+_START_PAUSE_S = 1.0
+
+
+class Worker:
+    """The worker's parts, made from its settings."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._client = open_client(settings.mongodb_url, "worker", DATABASE_TIMEOUT_S)
+        self._store = Store(self._client[settings.mongodb_database])
+        self._consumer = Consumer(settings.amqp_url, settings.prefetch_messages)
+        self._applier = Applier(
+            self._store,
+            DeadLetterPublisher(settings.amqp_url),
+            DeadLetterLimit(settings.max_dead_letter_percent),
+        )
+        self._slots = asyncio.Semaphore(settings.batches_in_flight)
+        self._has_indexes = False
+        self._draining = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then drain.
+
+        Raises:
+            OSError: the operations port cannot be bound.
+            GaveUpError: see Applier.apply.
+        """
+        settings = self._settings
+        async with operations_server(
+            settings.ops_host, settings.ops_port, self._not_ready, "WORKER_OPS_PORT"
+        ) as ops_port:
+            log.info("started", extra={"ops_port": ops_port})
+            await self._work(stop)
+        self._client.close()
+        log.info("stopped")
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        """Consume and apply until told to stop; then finish the batches in flight."""
+        drain_timeout_s = self._settings.drain_timeout_s
+        consuming = asyncio.create_task(self._consumer.run())
+        try:
+            async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as tasks:
+                taking = tasks.create_task(self._take_batches(tasks))
+                await stop.wait()
+                self._draining = True
+                log.info("draining", extra={"timeout_s": drain_timeout_s})
+                limit.reschedule(asyncio.get_running_loop().time() + drain_timeout_s)
+                self._consumer.stop()
+                taking.cancel()
+        except TimeoutError:
+            log.warning("drain timeout: what is unfinished will be delivered to another worker")
+        finally:
+            consuming.cancel()
+            await asyncio.wait([consuming])
+
+    async def _take_batches(self, tasks: asyncio.TaskGroup) -> None:
+        """Take batches for ever, as many at a time as there are slots."""
+        await self._ensure_indexes()
+        settings = self._settings
+        while True:
+            await self._slots.acquire()
+            batch = await self._consumer.take_batch(
+                settings.max_batch_messages, settings.max_batch_bytes
+            )
+            tasks.create_task(self._apply(batch))
+
+    async def _apply(self, batch: list[Delivery]) -> None:
+        try:
+            await self._applier.apply(batch)
+        finally:
+            self._slots.release()
+
+    async def _ensure_indexes(self) -> None:
+        while not self._has_indexes:
+            try:
+                await self._store.ensure_indexes()
+                self._has_indexes = True
+            except TryLaterError as error:
+                log.warning("the database is away", extra={"reason": str(error)[:300]})
+                await asyncio.sleep(_START_PAUSE_S)
+
+    def _not_ready(self) -> list[str]:
+        if self._draining:
+            return ["draining"]
+        missing = {"broker": self._consumer.connected, "database": self._has_indexes}
+        return [name for name, there in missing.items() if not there]

@@ -1,0 +1,71 @@
+"""The worker's settings."""
+
+from dataclasses import dataclass
+
+from ingest.runtime.settings import (
+    AMQP_URL,
+    DATABASE_NAME,
+    HOST,
+    LOG_LEVEL,
+    MONGODB_URL,
+    PORT,
+    integer,
+    seconds,
+    setting,
+)
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Everything that can be set, with its default. See the README's table."""
+
+    amqp_url: str = setting("AMQP_URL", AMQP_URL, about="The broker.")
+    mongodb_url: str = setting("MONGODB_URL", MONGODB_URL, about="The database: a replica set.")
+    mongodb_database: str = setting(
+        "MONGODB_DATABASE", DATABASE_NAME, "metrics", about="The database's name."
+    )
+    ops_host: str = setting(
+        "WORKER_OPS_HOST", HOST, "127.0.0.1", about="The address the port is bound to."
+    )
+    ops_port: int = setting(
+        "WORKER_OPS_PORT", PORT, 8082, about="The port for /livez, /readyz and /metrics."
+    )
+    log_level: str = setting("LOG_LEVEL", LOG_LEVEL, "info", about="Logs from this level up.")
+    prefetch_messages: int = setting(
+        "WORKER_PREFETCH_MESSAGES",
+        integer(1, 2000),
+        128,
+        about="Messages the broker sends ahead of their acks; bounds what a worker holds.",
+    )
+    max_batch_messages: int = setting(
+        "WORKER_MAX_BATCH_MESSAGES",
+        integer(1, 2000),
+        32,
+        about="Messages that are applied together at most.",
+    )
+    max_batch_bytes: int = setting(
+        "WORKER_MAX_BATCH_BYTES",
+        integer(1024, 256 * _MIB),
+        8 * _MIB,
+        about="Bytes after which a batch takes no further message.",
+    )
+    batches_in_flight: int = setting(
+        "WORKER_BATCHES_IN_FLIGHT",
+        integer(1, 16),
+        2,
+        about="Batches applied at the same time, to hide the journal's latency.",
+    )
+    drain_timeout_s: float = setting(
+        "WORKER_DRAIN_TIMEOUT_S",
+        seconds(0, 600),
+        20.0,
+        about="How long batches in flight may take after SIGTERM.",
+    )
+    max_dead_letter_percent: int = setting(
+        "WORKER_MAX_DEAD_LETTER_PERCENT",
+        integer(1, 100),
+        10,
+        about="A worker that would dead-letter more of the last 1000 updates stops itself.",
+    )

@@ -1,0 +1,135 @@
+"""What the worker writes to the database, and what its errors mean for a batch."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from bson.errors import BSONError
+from pymongo import InsertOne, UpdateOne
+from pymongo.errors import BulkWriteError, DocumentTooLarge
+
+from ingest.contract.documents import INDEXES, SEGMENTS, Document
+from ingest.runtime.database import DATABASE_ERRORS, Database
+from worker.prepare import Writes
+
+_DUPLICATE_KEY = 11000
+# Errors of single writes that say nothing about the document: the same write may succeed later.
+# Names by the server's error_codes.yml.
+_TRANSIENT_CODES = frozenset(
+    {
+        6,  # HostUnreachable
+        7,  # HostNotFound
+        13,  # Unauthorized: an operator's matter, like those below
+        18,  # AuthenticationFailed
+        50,  # MaxTimeMSExpired
+        64,  # WriteConcernFailed
+        89,  # NetworkTimeout
+        91,  # ShutdownInProgress
+        112,  # WriteConflict
+        133,  # FailedToSatisfyReadPreference
+        134,  # ReadConcernMajorityNotAvailableYet
+        189,  # PrimarySteppedDown
+        202,  # NetworkInterfaceExceededTimeLimit
+        262,  # ExceededTimeLimit
+        317,  # ConnectionPoolExpired
+        9001,  # SocketException
+        10058,  # LegacyNotPrimary
+        10107,  # NotWritablePrimary
+        11600,  # InterruptedAtShutdown
+        11601,  # Interrupted
+        11602,  # InterruptedDueToReplStateChange
+        13435,  # NotPrimaryNoSecondaryOk
+        13436,  # NotPrimaryOrSecondary
+        14031,  # OutOfDiskSpace
+    }
+)
+
+
+class TryLaterError(Exception):
+    """The database could not take the writes now; they may have been applied in part."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}"[:500])
+        self.kind = kind
+
+
+class RefusedError(Exception):
+    """The database will never take one of the writes."""
+
+
+class Store:
+    """The database as the worker uses it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ensure_indexes(self) -> None:
+        """Create the indexes that are missing. Safe to repeat, also from several workers.
+
+        Raises:
+            TryLaterError: the database is away.
+        """
+        try:
+            for collection, fields in INDEXES:
+                await self._database[collection].create_index([(name, 1) for name in fields])
+        except DATABASE_ERRORS as error:
+            raise TryLaterError(type(error).__name__, str(error)) from error
+
+    async def apply(self, writes: Writes) -> int:
+        """Write everything; returns how many segments had been written before.
+
+        When this returns, the writes are in the journals of a majority. Segments come last, so
+        that a visible segment means that the tags and custom info it came with are there too.
+
+        Raises:
+            TryLaterError: nothing is known about the writes; repeat them all.
+            RefusedError: at least one write is impossible.
+        """
+        duplicates = sum(
+            await asyncio.gather(
+                self._insert(writes.segments),
+                *(self._upsert(name, upserts) for name, upserts in writes.upserts.items()),
+            )
+        )
+        return duplicates + await self._insert(writes.last)
+
+    async def _insert(self, documents: list[Document]) -> int:
+        """Insert documents; one that is there already was inserted by an earlier delivery."""
+        failed = await self._write(SEGMENTS, [InsertOne(one) for one in documents])
+        return len(failed)
+
+    async def _upsert(self, collection: str, upserts: list[Any]) -> int:
+        operations = [UpdateOne(condition, update, upsert=True) for condition, update in upserts]
+        # Two workers that insert one document at the same time: one of them fails, and finds
+        # the document there the next time.
+        while failed := await self._write(collection, operations):
+            operations = [operations[index] for index in failed]
+        return 0
+
+    async def _write(self, collection: str, operations: list[Any]) -> list[int]:
+        """Write in no order; returns the indexes of those that failed by a duplicate key."""
+        if not operations:
+            return []
+        try:
+            await self._database[collection].bulk_write(operations, ordered=False)
+        except BulkWriteError as error:
+            return _duplicates(error.details)
+        except (BSONError, DocumentTooLarge, OverflowError, TypeError, ValueError) as error:
+            raise RefusedError(f"{type(error).__name__}: {error}"[:500]) from error
+        except DATABASE_ERRORS as error:
+            raise TryLaterError(type(error).__name__, str(error)) from error
+        return []
+
+
+def _duplicates(details: Any) -> list[int]:
+    """Return the indexes of duplicates; raise if anything else went wrong."""
+    errors: Iterable[Any] = details.get("writeErrors", ())
+    others = [one for one in errors if one.get("code") != _DUPLICATE_KEY]
+    for one in others:
+        if one.get("code") not in _TRANSIENT_CODES:
+            raise RefusedError(f"code {one.get('code')}: {one.get('errmsg', '')}"[:500])
+    unconfirmed = [*others, *details.get("writeConcernErrors", ())]
+    if unconfirmed:
+        first = unconfirmed[0]
+        raise TryLaterError(f"code {first.get('code')}", str(first.get("errmsg", "")))
+    return [one["index"] for one in details.get("writeErrors", ())]
