@@ -1,6 +1,5 @@
 """DELETE: hide everything that a resource got before the request."""
 
-import orjson
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
@@ -9,6 +8,7 @@ from ingest.errors import Error, RequestError
 from ingest.query import required_resource_group
 from ingest.query_parameters import parse_execution_id
 from ingest.read import Reader
+from ingest.responses import json_response
 from ingest.sequence import SequenceSource
 from ingest.store import Store
 from ingest.visibility import Unseen
@@ -36,7 +36,4 @@ class DeletionEndpoint:
             expected = bool(self._unseen.of([key]))
         if not await self._store.delete(key, sequence, expected=expected):
             raise RequestError(Error.NOT_FOUND)
-        return web.Response(
-            body=orjson.dumps({"id": execution_id, "message": "Metrics were deleted."}),
-            content_type="application/json",
-        )
+        return json_response({"id": execution_id, "message": "Metrics were deleted."})

@@ -18,6 +18,7 @@ from aiohttp.web_request import BaseRequest
 
 from ingest import telemetry
 from ingest.errors import Error, RequestError
+from ingest.responses import common_headers, error_response
 from ingest.runtime.database import DATABASE_ERRORS
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Dispatcher:
         request_id = self._request_id(request)
         response, failure = await self._answer(request, request_id)
         if not response.prepared:
-            response.headers["X-Request-ID"] = request_id
+            response.headers.update(common_headers(request_id))
         self._report(request, request_id, response.status, failure, started)
         return response
 
@@ -115,16 +116,6 @@ class Dispatcher:
             log.info("refused", extra=fields)
 
 
-def error_response(error: RequestError, request_id: str) -> web.Response:
-    """Make the response of a request that failed."""
-    return web.Response(
-        status=error.failure.status,
-        body=error.body(request_id),
-        content_type="application/json",
-        headers=error.headers,
-    )
-
-
 _counter_cache: dict[tuple[str, int], tuple[Any, Any]] = {}
 
 
@@ -167,6 +158,5 @@ class _Protocol(RequestHandler):
             error = RequestError(Error.INTERNAL)
         request_id = secrets.token_hex(8)
         response = error_response(error, request_id)
-        response.headers["X-Request-ID"] = request_id
         response.force_close()
         return response

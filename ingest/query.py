@@ -1,5 +1,6 @@
 """GET: find resources and stream them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -11,10 +12,13 @@ from ingest.contract.parse import check_resource_group
 from ingest.errors import Error, RequestError
 from ingest.query_parameters import parse_query
 from ingest.read import Reader
+from ingest.responses import common_headers, json_response
 
 # Answers up to this size are sent in one piece, with their length; larger ones are streamed in
 # pieces of about this size.
 PIECE_BYTES = 64 * 1024
+# A client that takes none of an answer for this long is cut off: it holds a snapshot.
+STALL_TIMEOUT_S = 60.0
 
 
 class QueryEndpoint:
@@ -59,16 +63,16 @@ async def _send(
     first = await anext(pieces)
     second = await anext(pieces, None)
     if second is None:
-        return web.Response(body=first, content_type="application/json")
-    response = web.StreamResponse(headers={"X-Request-ID": request_id})
+        return json_response(first)
+    response = web.StreamResponse(headers=common_headers(request_id))
     response.content_type = "application/json"
     response.enable_chunked_encoding()
     await response.prepare(request)
     try:
-        await response.write(first)
-        await response.write(second)
+        await _write(response, first)
+        await _write(response, second)
         async for piece in pieces:
-            await response.write(piece)
+            await _write(response, piece)
         await response.write_eof()
     except BaseException:
         # The status is sent and cannot be taken back: cut the connection, so that nobody
@@ -77,6 +81,11 @@ async def _send(
             request.transport.abort()
         raise
     return response
+
+
+async def _write(response: web.StreamResponse, piece: bytes) -> None:
+    async with asyncio.timeout(STALL_TIMEOUT_S):
+        await response.write(piece)
 
 
 async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

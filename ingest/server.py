@@ -30,6 +30,11 @@ DATABASE_TIMEOUT_S = 3.0
 # Connections that the kernel accepts for us while the event loop is busy.
 _BACKLOG = 1024
 _ORIGIN_BYTES = 4
+# An idle connection is closed after this: longer than the usual proxy's, so that the proxy's
+# side closes first and no request is lost on its way.
+_KEEPALIVE_S = 75.0
+# The longest tagFilters, percent-encoded twice.
+_MAX_LINE_BYTES = 48 * 1024
 
 
 class Gateway:
@@ -86,7 +91,13 @@ class Gateway:
         """Serve clients inside the block; leaving it drains: no new requests, the old end."""
         settings = self._settings
         runner = web.ServerRunner(
-            GatewayServer(self._dispatcher(), auto_decompress=False, access_log=None),
+            GatewayServer(
+                self._dispatcher(),
+                auto_decompress=False,  # body.py does it, within the limit
+                access_log=None,
+                keepalive_timeout=_KEEPALIVE_S,
+                max_line_size=_MAX_LINE_BYTES,
+            ),
             shutdown_timeout=settings.drain_timeout_s,
         )
         await runner.setup()
@@ -128,11 +139,12 @@ class Gateway:
                     self._missing.discard("database")
                 await asyncio.sleep(0.1)
 
-        task = asyncio.create_task(watch())
-        try:
-            yield
-        finally:
-            task.cancel()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(watch())
+            try:
+                yield
+            finally:
+                watching.cancel()
 
     def _not_ready(self) -> list[str]:
         return ["draining"] if self._draining else sorted(self._missing)

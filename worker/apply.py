@@ -48,8 +48,9 @@ class Applier:
             dead += letters
             if unit is not None:
                 units.append(unit)
-        dead += await self._write(units)
-        entries = sum(len(unit.entries) for unit in units)
+        refused = await self._write(units)
+        dead += refused
+        entries = sum(len(unit.entries) for unit in units) - len(refused)
         self._limit.count(entries, len(dead))
         if dead:
             await self._publish(dead)
@@ -67,8 +68,6 @@ class Applier:
                 parts = [[unit] for unit in units]
             elif len(units[0].entries) > 1:
                 parts = [[unit] for unit in units[0].alone()]
-            elif not units[0].isolated:
-                parts = [units[0].alone()]
             else:
                 return [units[0].dead_letter("refused", str(error))]
             return [letter for part in parts for letter in await self._write(part)]

@@ -44,7 +44,8 @@ class Consumer:
         self._url = url
         self._prefetch_messages = prefetch_messages
         self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
-        self._stopping = asyncio.Event()
+        self._stopped = False
+        self._consuming: tuple[UnderlayChannel, str] | None = None
         self.connected = False
         telemetry.BROKER_CONNECTED.set_function(lambda: self.connected)
 
@@ -62,9 +63,16 @@ class Consumer:
             size += len(delivery.body)
         return batch
 
-    def stop(self) -> None:
-        """Take no more deliveries; acks still work."""
-        self._stopping.set()
+    async def stop(self) -> None:
+        """Have the broker send no more deliveries; acks still work."""
+        self._stopped = True
+        if self._consuming is not None:
+            channel, consumer_tag = self._consuming
+            try:
+                await channel.basic_cancel(consumer_tag, timeout=CONNECT_TIMEOUT_S)
+            except BROKER_ERRORS as error:
+                reason = f"{type(error).__name__}: {error}"[:300]
+                log.info("could not cancel the consumer", extra={"reason": reason})
 
     async def _use(self, connection: AbstractConnection) -> None:
         """Consume over one connection until it is lost (see broker.keep_connected)."""
@@ -83,26 +91,20 @@ class Consumer:
             if message.delivery_tag is not None:
                 self._deliveries.put_nowait(Delivery(message.body, message.delivery_tag, underlay))
 
-        consumer_tag = await queue.consume(deliver, timeout=CONNECT_TIMEOUT_S)
+        if not self._stopped:
+            consumer_tag = await queue.consume(deliver, timeout=CONNECT_TIMEOUT_S)
+            self._consuming = (underlay, consumer_tag)
         self.connected = True
-        cancelling = asyncio.create_task(self._cancel_on_stop(underlay, consumer_tag))
         try:
             while not lost.is_set():
                 await self._check_queue(channel)
                 await _wait(lost, _QUEUE_CHECK_S)
         finally:
-            cancelling.cancel()
             self.connected = False
+            self._consuming = None
             # They belong to a channel that is gone, and will be delivered again.
             while not self._deliveries.empty():
                 self._deliveries.get_nowait()
-
-    async def _cancel_on_stop(self, channel: UnderlayChannel, consumer_tag: str) -> None:
-        await self._stopping.wait()
-        try:
-            await channel.basic_cancel(consumer_tag, timeout=CONNECT_TIMEOUT_S)
-        except BROKER_ERRORS as error:
-            log.info("could not cancel the consumer", extra={"reason": str(error)[:300]})
 
     async def _check_queue(self, channel: AbstractChannel) -> None:
         queue = await channel.declare_queue(

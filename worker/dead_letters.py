@@ -10,6 +10,8 @@ from worker import telemetry
 from worker.prepare import DeadLetter
 
 _WINDOW_ENTRIES = 1000
+# So few are tolerated whatever their share: a queue may hold little else.
+_TOLERATED = 20
 
 
 class DeadLetterLimit:
@@ -19,7 +21,7 @@ class DeadLetterLimit:
     """
 
     def __init__(self, max_percent: int) -> None:
-        self._max_dead = _WINDOW_ENTRIES * max_percent // 100
+        self._max_share = max_percent / 100
         self._applied = 0.0
         self._dead = 0.0
 
@@ -35,11 +37,12 @@ class DeadLetterLimit:
         if total > _WINDOW_ENTRIES:  # older entries fade
             self._applied *= _WINDOW_ENTRIES / total
             self._dead *= _WINDOW_ENTRIES / total
-        if dead and self._dead > self._max_dead:
+        total = min(total, _WINDOW_ENTRIES)
+        if dead and self._dead > max(_TOLERATED, self._max_share * total):
             raise GaveUpError(
-                f"{self._dead:.0f} of the last {min(total, _WINDOW_ENTRIES):.0f} updates would "
-                "be dead letters: this release cannot read the queue, or the database refuses "
-                "everything; the messages stay on the queue"
+                f"{self._dead:.0f} of the last {total:.0f} updates would be dead letters: this "
+                "release cannot read the queue, or the database refuses everything; the messages "
+                "stay on the queue (WORKER_MAX_DEAD_LETTER_PERCENT=100 lets them go)"
             )
 
 

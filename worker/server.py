@@ -54,21 +54,21 @@ class Worker:
     async def _work(self, stop: asyncio.Event) -> None:
         """Consume and apply until told to stop; then finish the batches in flight."""
         drain_timeout_s = self._settings.drain_timeout_s
-        consuming = asyncio.create_task(self._consumer.run())
-        try:
-            async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as tasks:
-                taking = tasks.create_task(self._take_batches(tasks))
-                await stop.wait()
-                self._draining = True
-                log.info("draining", extra={"timeout_s": drain_timeout_s})
-                limit.reschedule(asyncio.get_running_loop().time() + drain_timeout_s)
-                self._consumer.stop()
-                taking.cancel()
-        except TimeoutError:
-            log.warning("drain timeout: what is unfinished will be delivered to another worker")
-        finally:
-            consuming.cancel()
-            await asyncio.wait([consuming])
+        async with asyncio.TaskGroup() as outer:
+            consuming = outer.create_task(self._consumer.run())
+            try:
+                async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as batches:
+                    taking = batches.create_task(self._take_batches(batches))
+                    await stop.wait()
+                    self._draining = True
+                    log.info("draining", extra={"timeout_s": drain_timeout_s})
+                    limit.reschedule(asyncio.get_running_loop().time() + drain_timeout_s)
+                    taking.cancel()
+                    await self._consumer.stop()
+            except TimeoutError:
+                log.warning("drain timeout: what is unfinished will be delivered again")
+            finally:
+                consuming.cancel()  # only now: the batches needed it for their acks
 
     async def _take_batches(self, tasks: asyncio.TaskGroup) -> None:
         """Take batches for ever, as many at a time as there are slots."""

@@ -85,12 +85,18 @@ class Store:
             TryLaterError: nothing is known about the writes; repeat them all.
             RefusedError: at least one write is impossible.
         """
-        duplicates = sum(
-            await asyncio.gather(
-                self._insert(writes.segments),
-                *(self._upsert(name, upserts) for name, upserts in writes.upserts.items()),
-            )
+        # All are waited for, also if one fails: nothing of a batch may still be on its way when
+        # it is tried again or given up.
+        results = await asyncio.gather(
+            self._insert(writes.segments),
+            *(self._upsert(name, upserts) for name, upserts in writes.upserts.items()),
+            return_exceptions=True,
         )
+        errors = [one for one in results if isinstance(one, BaseException)]
+        if errors:
+            # Whether a write is impossible can wait until the database is there.
+            raise next((one for one in errors if isinstance(one, TryLaterError)), errors[0])
+        duplicates = sum(one for one in results if isinstance(one, int))
         return duplicates + await self._insert(writes.last)
 
     async def _insert(self, documents: list[Document]) -> int:

@@ -7,6 +7,7 @@ are still its own. Here a connection lives exactly as long as one call of its us
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -78,19 +79,20 @@ async def keep_connected(
     clock = asyncio.get_running_loop().time
     failures = 0
     while True:
-        started = clock()
+        used_since = math.inf
         try:
             connection = await connect(url, name)
             try:
                 log.info("connected to the broker", extra={"connection": name})
+                used_since = clock()
                 await use(connection)
             finally:
                 await close(connection)
             reason = "the connection was closed"
         except BROKER_ERRORS as error:
             reason = f"{type(error).__name__}: {error}"
-        failures = 0 if clock() - started > BACKOFF_MAX_S else failures + 1
-        pause = min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2**failures) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+        failures = 0 if clock() - used_since > BACKOFF_MAX_S else failures + 1
+        pause = min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2 ** min(failures, 10)) * random.uniform(0.5, 1)  # noqa: S311 - jitter
         log.warning(
             "no connection to the broker: trying again",
             extra={"connection": name, "reason": reason[:300], "pause_s": round(pause, 2)},
