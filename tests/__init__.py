@@ -1,0 +1,1 @@
+"""The tests; what they need runs for real, on ports and in folders of their own."""

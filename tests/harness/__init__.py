@@ -1,0 +1,1 @@
+"""What tests drive the product with: its processes, and a client."""

@@ -1,0 +1,1 @@
+"""Tests of what happens on and around the queue, with messages made by hand."""
