@@ -23,7 +23,7 @@ class BodyReader:
 
         Raises:
             RequestError: MEDIA_TYPE for an unknown encoding, PAYLOAD_LIMIT, BODY_TIMEOUT,
-                ENCODING_INVALID if the body is not what Content-Encoding says.
+                EXPECTATION, ENCODING_INVALID if the body is not what Content-Encoding says.
         """
         encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip", "deflate"):
@@ -33,11 +33,12 @@ class BodyReader:
             )
         if (request.content_length or 0) > self._max_bytes:
             raise self._too_large()
-        if request.content.is_eof() or request.content.at_eof():
+        if request.content.is_eof():
             body = request.content.read_nowait()
         else:
             try:
                 async with asyncio.timeout(self._timeout_s):
+                    await _continue(request)
                     body = await self._read_all(request)
             except TimeoutError as error:
                 raise RequestError(
@@ -79,6 +80,17 @@ class BodyReader:
             Error.PAYLOAD_LIMIT,
             [f"the body is larger than {self._max_bytes} bytes; send the metrics in parts"],
         )
+
+
+async def _continue(request: BaseRequest) -> None:
+    """Tell a client that asks first, as curl does with large bodies, to send the body."""
+    expectation = request.headers.get("Expect")
+    if expectation is None:
+        return
+    if expectation.lower() != "100-continue":
+        raise RequestError(Error.EXPECTATION)
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer itself has not begun
 
 
 def _has_zlib_header(body: bytes) -> bool:

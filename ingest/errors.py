@@ -42,7 +42,6 @@ class Error(Enum):
     BROKER_AWAY = Failure(503, "02011031", "The update could not be made durable now.")
     OVERLOADED = Failure(503, "02011032", "The gateway has as much to do as it may take on.")
     DATABASE_AWAY = Failure(503, "02011033", "The stored metrics cannot be reached now.")
-    DRAINING = Failure(503, "02011034", "The gateway is shutting down.")
 
 
 class RequestError(Exception):

@@ -99,7 +99,10 @@ class Publisher:
         """
         if self._exchange is None:
             raise PublishError("no working connection to the broker")
-        if self._pending_bytes + len(entry) > self._limits.max_pending_bytes:
+        # One alone is always taken, however large: else it never could be.
+        if self._pending_bytes and (
+            self._pending_bytes + len(entry) > self._limits.max_pending_bytes
+        ):
             raise PendingLimitError(f"{self._pending_bytes} bytes wait for their confirm")
         waiter: asyncio.Future[None] = self._loop.create_future()
         group = self._open_group(len(entry))

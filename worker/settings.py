@@ -36,7 +36,7 @@ class WorkerSettings:
     prefetch_messages: int = setting(
         "WORKER_PREFETCH_MESSAGES",
         integer(1, 2000),
-        128,
+        64,
         about="Messages the broker sends ahead of their acks; bounds what a worker holds.",
     )
     max_batch_messages: int = setting(

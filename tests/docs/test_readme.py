@@ -1,0 +1,54 @@
+"""What the README lists is what the code has."""
+
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any
+
+from ingest.errors import Error
+from ingest.settings import GatewaySettings
+from worker.settings import WorkerSettings
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def table(header: str) -> list[str]:
+    """Return the rows of the table that begins with this header."""
+    lines = README.splitlines()
+    start = lines.index(header) + 2
+    rows = []
+    while lines[start].startswith("|"):
+        rows.append(lines[start])
+        start += 1
+    return rows
+
+
+def default(field: Field[Any]) -> str:
+    if field.default is MISSING:
+        return "required"
+    return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
+
+
+def test_the_settings_table_is_what_the_processes_read() -> None:
+    processes: dict[str, list[str]] = {}
+    settings: dict[str, Field[Any]] = {}
+    for cls, process in ((GatewaySettings, "gateway"), (WorkerSettings, "worker")):
+        for field in fields(cls):
+            processes.setdefault(field.metadata["variable"], []).append(process)
+            settings.setdefault(field.metadata["variable"], field)
+    expected = [
+        f"| `{name}` | {'both' if len(processes[name]) > 1 else processes[name][0]} "
+        f"| {default(field)} | {field.metadata['rule'].text} | {field.metadata['about']} |"
+        for name, field in settings.items()
+    ]
+    assert table("| variable | process | default | rule | what for |") == expected
+
+
+def test_the_error_table_is_what_clients_get() -> None:
+    expected = [f"| {e.value.status} | `{e.value.code}` | {e.value.message} |" for e in Error]
+    assert table("| status | code | message |") == expected
+
+
+def test_error_codes_are_eight_digits_and_one_per_cause() -> None:
+    codes = [error.value.code for error in Error]
+    assert len(set(codes)) == len(codes)
+    assert all(len(code) == 8 and code.isdigit() for code in codes)
