@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 
+from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
 from ingest.errors import Error, RequestError
@@ -23,7 +24,9 @@ class BodyReader:
 
         Raises:
             RequestError: MEDIA_TYPE for an unknown encoding, PAYLOAD_LIMIT, BODY_TIMEOUT,
-                EXPECTATION, ENCODING_INVALID if the body is not what Content-Encoding says.
+                EXPECTATION, HTTP_INVALID, ENCODING_INVALID if the body is not what
+                Content-Encoding says.
+            ConnectionError: the client went away.
         """
         encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip", "deflate"):
@@ -40,6 +43,8 @@ class BodyReader:
                 async with asyncio.timeout(self._timeout_s):
                     await _continue(request)
                     body = await self._read_all(request)
+            except RequestPayloadError as error:  # a chunk that is none
+                raise RequestError(Error.HTTP_INVALID, [f"the body: {error}"[:300]]) from error
             except TimeoutError as error:
                 raise RequestError(
                     Error.BODY_TIMEOUT, [f"send it within {self._timeout_s:g} seconds"]

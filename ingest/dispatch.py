@@ -43,7 +43,11 @@ class Dispatcher:
         """Answer one request."""
         started = time.perf_counter()
         request_id = self._request_id(request)
-        response, failure = await self._answer(request, request_id)
+        try:
+            response, failure = await self._answer(request, request_id)
+        except ConnectionError:  # the client went away: aiohttp closes the connection
+            telemetry.REQUESTS.labels(_known(request.method), "aborted").inc()
+            raise
         if not response.prepared:
             response.headers.update(common_headers(request_id))
         self._report(request, request_id, response.status, failure, started)
@@ -61,6 +65,8 @@ class Dispatcher:
             reason = f"{type(error).__name__}: {error}"[:300]
             log.warning("the database failed", extra={"requestId": request_id, "reason": reason})
             failure = RequestError(Error.DATABASE_AWAY, retry_after_s=1)
+        except ConnectionError:
+            raise
         except Exception:
             log.exception("a request failed by a bug", extra={"requestId": request_id})
             failure = RequestError(Error.INTERNAL)
@@ -96,15 +102,14 @@ class Dispatcher:
     ) -> None:
         """Count and log one answered request."""
         duration = time.perf_counter() - started
-        method = request.method if request.method in _METHODS else "other"
-        requests, seconds = _counters(method, status)
+        requests, seconds = _counters(_known(request.method), status)
         requests.inc()
         seconds.observe(duration)
         if failure is None and not log.isEnabledFor(logging.DEBUG):
             return
         fields: dict[str, Any] = {
             "requestId": request_id,
-            "method": method,
+            "method": request.method,
             "path": request.path[:200],
             "status": status,
             "duration_ms": round(duration * 1000, 3),
@@ -114,6 +119,11 @@ class Dispatcher:
         else:
             fields |= {"code": failure.failure.code, "details": failure.details[:3]}
             log.info("refused", extra=fields)
+
+
+def _known(method: str) -> str:
+    """Return the method as a label: clients may invent any number of them."""
+    return method if method in _METHODS else "other"
 
 
 _counter_cache: dict[tuple[str, int], tuple[Any, Any]] = {}

@@ -84,8 +84,11 @@ async def _send(
 
 
 async def _write(response: web.StreamResponse, piece: bytes) -> None:
-    async with asyncio.timeout(STALL_TIMEOUT_S):
-        await response.write(piece)
+    try:
+        async with asyncio.timeout(STALL_TIMEOUT_S):
+            await response.write(piece)
+    except TimeoutError as error:
+        raise ConnectionAbortedError("the client takes no more of the answer") from error
 
 
 async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
