@@ -9,6 +9,7 @@ from aiohttp.web_request import BaseRequest
 from ingest.errors import Error, RequestError
 
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # recognises either header
+_ENCODINGS = ("identity", "gzip", "x-gzip", "deflate")
 _RAW_DEFLATE = -zlib.MAX_WBITS  # what some clients send as "deflate"
 
 
@@ -29,19 +30,22 @@ class BodyReader:
             ConnectionError: the client went away.
         """
         encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding not in ("identity", "gzip", "deflate"):
+        if encoding not in _ENCODINGS:
             raise RequestError(
                 Error.MEDIA_TYPE,
                 [f"Content-Encoding {encoding[:60]!r}: send gzip, deflate, or none"],
             )
         if (request.content_length or 0) > self._max_bytes:
             raise self._too_large()
+        expected = _expects_continue(request)
         if request.content.is_eof():
             body = request.content.read_nowait()
         else:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    await _continue(request)
+                    if expected:
+                        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                        request.writer.output_size = 0  # the answer itself has not begun
                     body = await self._read_all(request)
             except RequestPayloadError as error:  # a chunk that is none
                 raise RequestError(Error.HTTP_INVALID, [f"the body: {error}"[:300]]) from error
@@ -64,21 +68,23 @@ class BodyReader:
         return b"".join(chunks)
 
     def _decompress(self, body: bytes, encoding: str) -> bytes:
-        wbits = _GZIP_OR_ZLIB
-        if encoding == "deflate" and not _has_zlib_header(body):
-            wbits = _RAW_DEFLATE
-        decompressor = zlib.decompressobj(wbits)
-        try:
-            plain = decompressor.decompress(body, self._max_bytes + 1)
-        except zlib.error as error:
-            raise RequestError(Error.ENCODING_INVALID, [f"not {encoding}: {error}"]) from error
-        if len(plain) > self._max_bytes:
-            raise self._too_large()
-        if not decompressor.eof or decompressor.unused_data:
-            raise RequestError(
-                Error.ENCODING_INVALID, [f"the {encoding} data is truncated or has a tail"]
-            )
-        return plain
+        raw = encoding == "deflate" and not _has_zlib_header(body)
+        parts = []
+        left = self._max_bytes + 1
+        while True:  # gzip data may have several members, one behind the other
+            decompressor = zlib.decompressobj(_RAW_DEFLATE if raw else _GZIP_OR_ZLIB)
+            try:
+                parts.append(decompressor.decompress(body, left))
+            except zlib.error as error:
+                raise RequestError(Error.ENCODING_INVALID, [f"not {encoding}: {error}"]) from error
+            left -= len(parts[-1])
+            if left <= 0:
+                raise self._too_large()
+            if not decompressor.eof:
+                raise RequestError(Error.ENCODING_INVALID, [f"the {encoding} data is truncated"])
+            body = decompressor.unused_data
+            if not body:
+                return b"".join(parts)
 
     def _too_large(self) -> RequestError:
         return RequestError(
@@ -87,15 +93,12 @@ class BodyReader:
         )
 
 
-async def _continue(request: BaseRequest) -> None:
-    """Tell a client that asks first, as curl does with large bodies, to send the body."""
+def _expects_continue(request: BaseRequest) -> bool:
+    """Tell whether a client wants to be told to send the body, as curl does with large ones."""
     expectation = request.headers.get("Expect")
-    if expectation is None:
-        return
-    if expectation.lower() != "100-continue":
+    if expectation is not None and expectation.lower() != "100-continue":
         raise RequestError(Error.EXPECTATION)
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # the answer itself has not begun
+    return expectation is not None
 
 
 def _has_zlib_header(body: bytes) -> bool:

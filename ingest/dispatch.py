@@ -50,7 +50,7 @@ class Dispatcher:
             raise
         if not response.prepared:
             response.headers.update(common_headers(request_id))
-        self._report(request, request_id, response.status, failure, started)
+        _report(request, request_id, response.status, failure, time.perf_counter() - started)
         return response
 
     async def _answer(
@@ -92,33 +92,32 @@ class Dispatcher:
             return given
         return f"{self._prefix}-{next(self._numbers):x}"
 
-    def _report(
-        self,
-        request: BaseRequest,
-        request_id: str,
-        status: int,
-        failure: RequestError | None,
-        started: float,
-    ) -> None:
-        """Count and log one answered request."""
-        duration = time.perf_counter() - started
-        requests, seconds = _counters(_known(request.method), status)
-        requests.inc()
-        seconds.observe(duration)
-        if failure is None and not log.isEnabledFor(logging.DEBUG):
-            return
-        fields: dict[str, Any] = {
-            "requestId": request_id,
-            "method": request.method,
-            "path": request.path[:200],
-            "status": status,
-            "duration_ms": round(duration * 1000, 3),
-        }
-        if failure is None:
-            log.debug("answered", extra=fields)
-        else:
-            fields |= {"code": failure.failure.code, "details": failure.details[:3]}
-            log.info("refused", extra=fields)
+
+def _report(
+    request: BaseRequest,
+    request_id: str,
+    status: int,
+    failure: RequestError | None,
+    duration_s: float,
+) -> None:
+    """Count and log one answered request."""
+    requests, seconds = _counters(_known(request.method), status)
+    requests.inc()
+    seconds.observe(duration_s)
+    if failure is None and not log.isEnabledFor(logging.DEBUG):
+        return
+    fields: dict[str, Any] = {
+        "requestId": request_id,
+        "method": request.method,
+        "path": request.path[:200],
+        "status": status,
+        "duration_ms": round(duration_s * 1000, 3),
+    }
+    if failure is None:
+        log.debug("answered", extra=fields)
+    else:
+        fields |= {"code": failure.failure.code, "details": failure.details[:3]}
+        log.info("refused", extra=fields)
 
 
 def _known(method: str) -> str:
@@ -168,5 +167,6 @@ class _Protocol(RequestHandler):
             error = RequestError(Error.INTERNAL)
         request_id = secrets.token_hex(8)
         response = error_response(error, request_id)
+        _report(request, request_id, response.status, error, 0.0)
         response.force_close()
         return response

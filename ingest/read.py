@@ -44,9 +44,14 @@ class Reader:
         while True:
             async with self._store.snapshot() as snapshot:
                 if waiting:
-                    present = await snapshot.present_segments(waiting)
-                    self._unseen.seen(present)
-                    waiting -= present
+                    settled = await snapshot.present_segments(waiting)
+                    if settled < waiting:
+                        # A deletion, perhaps through another gateway, may have removed them.
+                        keys = self._unseen.keys(waiting - settled)
+                        deletions = await snapshot.deletions(keys)
+                        settled |= self._unseen.deleted(waiting, deletions)
+                    self._unseen.seen(settled)
+                    waiting -= settled
                 if not waiting or loop.time() + pause > deadline:
                     if waiting:
                         telemetry.READ_WAIT_TIMEOUTS.inc()

@@ -15,7 +15,7 @@ from ingest.dispatch import METRICS_PATH, Dispatcher, GatewayServer
 from ingest.publisher import Publisher, PublisherLimits
 from ingest.query import QueryEndpoint
 from ingest.read import Reader
-from ingest.runtime.database import is_reachable, open_client
+from ingest.runtime.database import DATABASE_ERRORS, open_client, prepare_database
 from ingest.runtime.operations import operations_server
 from ingest.sequence import SequenceSource
 from ingest.settings import GatewaySettings
@@ -30,6 +30,7 @@ DATABASE_TIMEOUT_S = 3.0
 # Connections that the kernel accepts for us while the event loop is busy.
 _BACKLOG = 1024
 _ORIGIN_BYTES = 4
+_START_PAUSE_S = 0.1
 # An idle connection is closed after this: longer than the usual proxy's, so that the proxy's
 # side closes first and no request is lost on its way.
 _KEEPALIVE_S = 75.0
@@ -135,9 +136,13 @@ class Gateway:
             while self._missing:
                 if self._publisher.connected:
                     self._missing.discard("broker")
-                if await is_reachable(self._store.database):
-                    self._missing.discard("database")
-                await asyncio.sleep(0.1)
+                if "database" in self._missing:
+                    try:
+                        await prepare_database(self._store.database)
+                        self._missing.discard("database")
+                    except DATABASE_ERRORS as error:
+                        log.warning("the database is away", extra={"reason": str(error)[:300]})
+                await asyncio.sleep(_START_PAUSE_S)
 
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(watch())

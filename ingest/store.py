@@ -45,6 +45,12 @@ class Snapshot:
         cursor = self._find(SEGMENTS, {"_id": {"$in": list(segments)}}, ["_id"])
         return {document["_id"] async for document in cursor}
 
+    async def deletions(self, keys: Collection[str]) -> dict[str, int]:
+        """Return when resources were deleted, those that ever were."""
+        condition = {"_id": {"$in": list(keys)}, "deletedAt": {"$exists": True}}
+        cursor = self._find(RESOURCES, condition, ["deletedAt"])
+        return {document["_id"]: document["deletedAt"] async for document in cursor}
+
     async def resources(self, keys: Collection[str]) -> list[Document]:
         """Return the visible resources among `keys`, ordered by key."""
         cursor = self._find(RESOURCES, {"_id": {"$in": list(keys)}}).sort("_id", 1)

@@ -22,6 +22,7 @@ from ingest.publisher import PendingLimitError, Publisher, PublishError
 from ingest.sequence import SequenceSource
 from ingest.visibility import Unseen
 
+_CHARSETS = {"utf-8", "utf8", "us-ascii"}
 MEDIA_TYPES = ("application/json", "application/merge-patch+json")
 RETRY_AFTER_S = 1
 # What an entry's envelope adds to the resource, with room to spare.
@@ -61,7 +62,7 @@ class UpdateEndpoint:
             bodies = split_resource(resource, sequence, self._max_message_bytes - _ENVELOPE_BYTES)
         entries = [encode_entry(sequence, request_id, str(resource_group), part) for part in bodies]
         for segment in await self._submit(key, entries):
-            self._unseen.add(key, segment)
+            self._unseen.add(key, segment, sequence)
         telemetry.UPDATES_ACCEPTED.inc()
         return web.Response(status=204)
 
@@ -108,7 +109,7 @@ def check_media_type(content_type: str) -> None:
         return
     media_type, *parameters = content_type.lower().split(";")
     charsets = [one.partition("=")[2].strip(' "') for one in parameters if "charset=" in one]
-    if media_type.strip() not in MEDIA_TYPES or any(one != "utf-8" for one in charsets):
+    if media_type.strip() not in MEDIA_TYPES or not set(charsets) <= _CHARSETS:
         raise RequestError(
             Error.MEDIA_TYPE,
             [f"Content-Type {content_type[:60]!r}: send {' or '.join(MEDIA_TYPES)}, in UTF-8"],

@@ -6,7 +6,7 @@ segments of its resources that this gateway has not yet seen, and waits until th
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 
 class Unseen:
@@ -26,15 +26,15 @@ class Unseen:
         self._max_segments = max_segments
         self._clock = clock
         # The oldest first: a dict keeps the order of insertion.
-        self._segments: dict[bytes, tuple[float, str]] = {}
+        self._segments: dict[bytes, tuple[float, str, int]] = {}
         self._by_key: dict[str, set[bytes]] = {}
 
-    def add(self, key: str, segment: bytes) -> None:
+    def add(self, key: str, segment: bytes, sequence: int) -> None:
         """Remember that an accepted update of resource `key` will appear as `segment`."""
-        if segment in self._segments:  # a group had several updates of this resource
-            return
         now = self._clock()
-        self._segments[segment] = (now, key)
+        # A group may have several updates of a resource, in one segment.
+        added, _, known = self._segments.get(segment, (now, key, 0))
+        self._segments[segment] = (added, key, max(known, sequence))
         self._by_key.setdefault(key, set()).add(segment)
         self._forget(now)
 
@@ -48,12 +48,25 @@ class Unseen:
         prefix = resource_group + "/"
         return self.of([key for key in self._by_key if key.startswith(prefix)])
 
+    def keys(self, segments: Iterable[bytes]) -> set[str]:
+        """Return the resources that these segments belong to."""
+        return {self._segments[one][1] for one in segments if one in self._segments}
+
+    def deleted(self, segments: Iterable[bytes], deletions: Mapping[str, int]) -> set[bytes]:
+        """Return those of the segments that a deletion hides (resource key to its sequence)."""
+        return {
+            segment
+            for segment in segments
+            if (known := self._segments.get(segment)) is None
+            or known[2] <= deletions.get(known[1], -1)
+        }
+
     def seen(self, segments: Iterable[bytes]) -> None:
         """Forget segments that a read has seen."""
         for segment in segments:
             known = self._segments.pop(segment, None)
             if known is not None:
-                _, key = known
+                key = known[1]
                 of_key = self._by_key[key]
                 of_key.discard(segment)
                 if not of_key:
@@ -61,7 +74,7 @@ class Unseen:
 
     def _forget(self, now: float) -> None:
         while self._segments:
-            segment, (added, _) = next(iter(self._segments.items()))
+            segment, (added, *_) = next(iter(self._segments.items()))
             if added >= now - self._max_age_s and len(self._segments) <= self._max_segments:
                 return
             self.seen((segment,))

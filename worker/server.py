@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 # A batch waits for the database as long as it takes: a failed attempt only costs a log line.
 DATABASE_TIMEOUT_S = 5.0
-_START_PAUSE_S = 1.0
+_START_PAUSE_S = 0.2
 
 
 class Worker:
@@ -32,7 +32,7 @@ class Worker:
             DeadLetterLimit(settings.max_dead_letter_percent),
         )
         self._slots = asyncio.Semaphore(settings.batches_in_flight)
-        self._has_indexes = False
+        self._prepared = False
         self._draining = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -72,7 +72,7 @@ class Worker:
 
     async def _take_batches(self, tasks: asyncio.TaskGroup) -> None:
         """Take batches for ever, as many at a time as there are slots."""
-        await self._ensure_indexes()
+        await self._prepare()
         settings = self._settings
         while True:
             await self._slots.acquire()
@@ -87,11 +87,11 @@ class Worker:
         finally:
             self._slots.release()
 
-    async def _ensure_indexes(self) -> None:
-        while not self._has_indexes:
+    async def _prepare(self) -> None:
+        while not self._prepared:
             try:
-                await self._store.ensure_indexes()
-                self._has_indexes = True
+                await self._store.prepare()
+                self._prepared = True
             except TryLaterError as error:
                 log.warning("the database is away", extra={"reason": str(error)[:300]})
                 await asyncio.sleep(_START_PAUSE_S)
@@ -99,5 +99,5 @@ class Worker:
     def _not_ready(self) -> list[str]:
         if self._draining:
             return ["draining"]
-        missing = {"broker": self._consumer.connected, "database": self._has_indexes}
+        missing = {"broker": self._consumer.connected, "database": self._prepared}
         return [name for name, there in missing.items() if not there]

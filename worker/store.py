@@ -8,8 +8,8 @@ from bson.errors import BSONError
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DocumentTooLarge
 
-from ingest.contract.documents import INDEXES, SEGMENTS, Document
-from ingest.runtime.database import DATABASE_ERRORS, Database
+from ingest.contract.documents import SEGMENTS, Document
+from ingest.runtime.database import DATABASE_ERRORS, Database, prepare_database
 from worker.prepare import Writes
 
 _DUPLICATE_KEY = 11000
@@ -63,15 +63,14 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def ensure_indexes(self) -> None:
-        """Create the indexes that are missing. Safe to repeat, also from several workers.
+    async def prepare(self) -> None:
+        """Create the collections and indexes that are missing.
 
         Raises:
             TryLaterError: the database is away.
         """
         try:
-            for collection, fields in INDEXES:
-                await self._database[collection].create_index([(name, 1) for name in fields])
+            await prepare_database(self._database)
         except DATABASE_ERRORS as error:
             raise TryLaterError(type(error).__name__, str(error)) from error
 

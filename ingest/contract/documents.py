@@ -26,6 +26,7 @@ RESOURCES = "metric_resources"
 TAGS = "tags"
 CUSTOM_INFO = "custom_info"
 SEGMENTS = "metric_segments"
+COLLECTIONS = (RESOURCES, TAGS, CUSTOM_INFO, SEGMENTS)
 
 # (collection, fields of the index, all ascending). The segments' index hands a reader the
 # segments of a resource in the order in which PointMerger wants them; the tags' one answers

@@ -1,13 +1,10 @@
 """Parse what a client sent: bytes in, a checked update or every violation out.
 
 Validation is the JSON Schema of resource.py and nothing else, by jsonschema-rs: as fast as the
-JSON parser itself, and it reports every error with its place. This file turns those errors into
-sentences that say what to change.
+JSON parser itself. What is wrong with a body is worked out by violations.py, and only then.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import jsonschema_rs
@@ -19,23 +16,9 @@ from ingest.contract.resource import (
     RESOURCE_GROUP_PATTERN,
     metric_resource_schema,
 )
+from ingest.contract.violations import Layer, Violation, shown
 
-# A 20 MiB body can break the rules millions of times. Nobody reads more than this, and the
-# answer must not grow beyond what a client can take.
-MAX_VIOLATIONS = 1000
-_SHOWN_CHARS = 60
 _RESOURCE_GROUP = re.compile(RESOURCE_GROUP_PATTERN)
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One broken rule: a JSON pointer to the place, and what to change there."""
-
-    pointer: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.pointer or '(body)'}: {self.reason}"
 
 
 class InvalidUpdateError(ValueError):
@@ -59,6 +42,7 @@ class UpdateParser:
 
     def __init__(self, max_custom_info_value_chars: int = MAX_NAME_CHARS) -> None:
         schema = metric_resource_schema(max_custom_info_value_chars)
+        self._layer = Layer(schema)
         self._validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
 
     def parse(self, body: bytes) -> dict[str, Any]:
@@ -82,16 +66,8 @@ class UpdateParser:
                     f"customInfo is {size} bytes, at most {MAX_CUSTOM_INFO_BYTES} are allowed"
                 )
         if not self._validator.is_valid(resource):
-            raise InvalidUpdateError(list(self._violations(resource)))
+            raise InvalidUpdateError(self._layer.violations(resource))
         return resource  # type: ignore[no-any-return]  # the schema says it is an object
-
-    def _violations(self, resource: Any) -> Iterator[Violation]:
-        for number, error in enumerate(self._validator.iter_errors(resource)):
-            if number == MAX_VIOLATIONS:
-                yield Violation("", f"and more: only the first {MAX_VIOLATIONS} are listed")
-                return
-            path = error.instance_path
-            yield Violation(_pointer(path), _reason(error, _at(resource, path)))
 
 
 def check_resource_group(value: str | None) -> Violation | None:
@@ -102,7 +78,7 @@ def check_resource_group(value: str | None) -> Violation | None:
     if _RESOURCE_GROUP.fullmatch(value) is None:
         return Violation(
             where,
-            f"{_shown(value)} is not a resource group: 3 to 253 letters, digits, dots and "
+            f"{shown(value)} is not a resource group: 3 to 253 letters, digits, dots and "
             "hyphens, beginning and ending with a letter or digit",
         )
     return None
@@ -115,63 +91,3 @@ def _why_not_json(body: bytes, error: orjson.JSONDecodeError) -> str:
     if "\u201c".encode() in body or "\u201d".encode() in body:
         reason += "; it holds typographic quotes (\u201c \u201d) where JSON wants straight ones"
     return reason
-
-
-def _pointer(path: list[str | int]) -> str:
-    """Return the JSON pointer (RFC 6901) of a path."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
-
-
-def _at(resource: Any, path: list[str | int]) -> Any:
-    for part in path:
-        resource = resource[part]
-    return resource
-
-
-def _shown(value: Any) -> str:
-    """Show an offending value, shortened."""
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
-
-
-_TYPE_NAMES = {
-    "array": "a list",
-    "integer": "an integer",
-    "null": "null",
-    "number": "a number",
-    "object": "an object",
-    "string": "a string",
-}
-
-
-def _reason(error: Any, value: Any) -> str:
-    """Say in one sentence what is wrong with `value`."""
-    kind = type(error.kind).__name__
-    say = _REASONS.get(kind)
-    if say is None:
-        return str(error.message)[: 4 * _SHOWN_CHARS]
-    return say(error.kind.as_dict(), value)
-
-
-_REASONS: dict[str, Callable[[dict[str, Any], Any], str]] = {
-    "AdditionalProperties": lambda rule, _: (
-        "unknown field " + ", ".join(_shown(name) for name in rule["unexpected"][:5])
-    ),
-    "Format": lambda _, value: (
-        f"{_shown(value)} is not an RFC 3339 date-time such as 2020-11-12T12:18:01.539Z"
-    ),
-    "MaxItems": lambda rule, value: f"has {len(value)} items, at most {rule['limit']} are allowed",
-    "Maximum": lambda rule, value: f"{_shown(value)} is greater than {rule['limit']}",
-    "MaxLength": lambda rule, value: (
-        f"is {len(value)} characters long, at most {rule['limit']} are allowed: {_shown(value)}"
-    ),
-    "Minimum": lambda rule, value: f"{_shown(value)} is less than {rule['limit']}",
-    "MinLength": lambda *_: "is empty",
-    "Not": lambda _, value: f"{_shown(value)} is outside the years 0000 to 9999 in UTC",
-    "Pattern": lambda rule, value: f"{_shown(value)} does not match the pattern {rule['pattern']}",
-    "Required": lambda rule, _: f"{_shown(rule['property'])} is missing",
-    "Type": lambda rule, value: (
-        f"must be {' or '.join(_TYPE_NAMES[name] for name in rule['types'])}, "
-        f"but is {_shown(value)}"
-    ),
-}

@@ -22,6 +22,13 @@ RESOURCE_GROUP_PATTERN = "^[a-zA-Z0-9][a-zA-Z0-9.-]{1,251}[a-zA-Z0-9]$"
 # Unanchored on purpose: the document's own example, "Error Rate", has a space.
 METRIC_NAME_PATTERN = "[A-Za-z0-9_-]{1,64}"
 
+# What jsonschema-rs's date-time check lets through where a digit belongs would not be a timestamp
+# to anyone else: the digits are asked for here, the calendar by the format.
+TIMESTAMP_PATTERN = (
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?"
+    "([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+)
+
 # The instants that leave the years 0000 to 9999 when they are expressed in UTC: nothing that
 # reads RFC 3339 could read them back.
 UNREPRESENTABLE_IN_UTC = "^(0000-01-01.*[+]|9999-12-31.*(:60|-[0-9]{2}:[0-9]{2}$))"
@@ -49,6 +56,7 @@ _METRIC: dict[str, Any] = {
         "timestamp": {
             "type": ["string", "null"],
             "format": "date-time",
+            "pattern": TIMESTAMP_PATTERN,
             "not": {"type": "string", "pattern": UNREPRESENTABLE_IN_UTC},
         },
         "step": {"type": ["integer", "null"], "minimum": 0, "maximum": MAX_STEP},

@@ -3,10 +3,13 @@
 motor is in maintenance; its successor, PyMongo's own asynchronous API, has the same calls.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import CollectionInvalid, PyMongoError
+
+from ingest.contract.documents import COLLECTIONS, INDEXES
 
 # Whatever the driver raises when the database is away, has no primary, or refuses an operation.
 DATABASE_ERRORS = (PyMongoError,)
@@ -34,10 +37,19 @@ def open_client(url: str, name: str, server_selection_timeout_s: float) -> Clien
     )
 
 
-async def is_reachable(database: Database) -> bool:
-    """Tell whether the database answers."""
-    try:
-        await database.command("ping")
-    except DATABASE_ERRORS:
-        return False
-    return True
+async def prepare_database(database: Database) -> None:
+    """Create the collections and indexes that are missing. Safe to repeat, also by many at once.
+
+    Returns once snapshots show them: the first ones after a collection was made do not.
+
+    Raises:
+        DATABASE_ERRORS: the database is away; call again.
+    """
+    for collection in COLLECTIONS:
+        with suppress(CollectionInvalid):  # it exists
+            await database.create_collection(collection)
+    for collection, fields in INDEXES:
+        await database[collection].create_index([(name, 1) for name in fields])
+    async with await database.client.start_session(snapshot=True) as session:
+        for collection in COLLECTIONS:
+            await database[collection].find_one({}, {"_id": 1}, session=session)

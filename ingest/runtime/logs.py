@@ -1,5 +1,6 @@
 """Logs: one JSON object a line on stdout, for machines first."""
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -25,7 +26,10 @@ class JsonFormatter(logging.Formatter):
         line.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except orjson.JSONEncodeError:  # text from outside that is no UTF-8
+            return json.dumps(line, default=str)
 
 
 def start_logging(level: str) -> None:

@@ -1,0 +1,138 @@
+"""Say what is wrong with a body that breaks the schema: where, and what to change there.
+
+jsonschema-rs finds every error before it hands out the first, each with a copy of what it is
+about: a small hostile body could cost seconds and gigabytes. So the schema is applied in layers,
+an object at a time without the items of its lists, and no further than MAX_VIOLATIONS.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import jsonschema_rs
+import orjson
+
+from ingest.contract.resource import TIMESTAMP_PATTERN
+
+# Nobody reads more than this, and the answer must not grow beyond what a client can take.
+MAX_VIOLATIONS = 1000
+_SHOWN_CHARS = 60
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken rule: a JSON pointer to the place, and what to change there."""
+
+    pointer: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.pointer or '(body)'}: {self.reason}"
+
+
+class Layer:
+    """The rules of one object, and of the objects in its lists a layer below."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        """Take a JSON Schema that is nested only by the `items` of an object's properties."""
+        properties = schema.get("properties", {})
+        flat = {
+            name: {key: rule for key, rule in rules.items() if key != "items"}
+            for name, rules in properties.items()
+        }
+        self._validator = jsonschema_rs.Draft202012Validator(
+            schema | {"properties": flat}, validate_formats=True
+        )
+        self._lists = {
+            name: (Layer(rules["items"]), rules["maxItems"])
+            for name, rules in properties.items()
+            if "items" in rules
+        }
+
+    def violations(self, value: Any) -> list[Violation]:
+        """Return the violations in `value`; if there are too many, the last item says so."""
+        found = list(islice(self._find(value, ()), MAX_VIOLATIONS + 1))
+        if len(found) > MAX_VIOLATIONS:
+            found[-1] = Violation("", f"and more: only the first {MAX_VIOLATIONS} are listed")
+        return found
+
+    def _find(self, value: Any, path: Path) -> Iterator[Violation]:
+        last = None
+        for error in self._validator.iter_errors(value):
+            place = value
+            for part in error.instance_path:
+                place = place[part]
+            violation = Violation(pointer((*path, *error.instance_path)), _reason(error, place))
+            if violation != last:  # a timestamp can break its pattern and its format
+                yield violation
+            last = violation
+        if not isinstance(value, dict):
+            return
+        for name, (layer, max_items) in self._lists.items():
+            items = value.get(name)
+            if isinstance(items, list):
+                # What is beyond the limit is reported as a whole, by the length of the list.
+                for number, item in enumerate(items[:max_items]):
+                    yield from layer._find(item, (*path, name, number))  # noqa: SLF001 - the same
+
+
+def pointer(path: Path) -> str:
+    """Return the JSON pointer (RFC 6901) of a path."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def shown(value: Any) -> str:
+    """Show an offending value, shortened."""
+    try:
+        text = orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # a header's bytes that are no UTF-8
+        text = ascii(value)
+    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
+
+
+_TYPE_NAMES = {
+    "array": "a list",
+    "integer": "an integer",
+    "null": "null",
+    "number": "a number",
+    "object": "an object",
+    "string": "a string",
+}
+
+
+def _reason(error: Any, value: Any) -> str:
+    """Say in one sentence what is wrong with `value`."""
+    say = _REASONS.get(type(error.kind).__name__)
+    if say is None:
+        return str(error.message)[: 4 * _SHOWN_CHARS]
+    return say(error.kind.as_dict(), value)
+
+
+_NO_TIMESTAMP = " is not an RFC 3339 date-time such as 2020-11-12T12:18:01.539Z"
+
+_REASONS: dict[str, Callable[[dict[str, Any], Any], str]] = {
+    "AdditionalProperties": lambda rule, _: (
+        "unknown field " + ", ".join(shown(name) for name in rule["unexpected"][:5])
+    ),
+    "Format": lambda _, value: shown(value) + _NO_TIMESTAMP,
+    "MaxItems": lambda rule, value: f"has {len(value)} items, at most {rule['limit']} are allowed",
+    "Maximum": lambda rule, value: f"{shown(value)} is greater than {rule['limit']}",
+    "MaxLength": lambda rule, value: (
+        f"is {len(value)} characters long, at most {rule['limit']} are allowed: {shown(value)}"
+    ),
+    "Minimum": lambda rule, value: f"{shown(value)} is less than {rule['limit']}",
+    "MinLength": lambda *_: "is empty",
+    "Not": lambda _, value: f"{shown(value)} is outside the years 0000 to 9999 in UTC",
+    "Pattern": lambda rule, value: (
+        shown(value) + _NO_TIMESTAMP
+        if rule["pattern"] == TIMESTAMP_PATTERN
+        else f"{shown(value)} does not match the pattern {rule['pattern']}"
+    ),
+    "Required": lambda rule, _: f"{shown(rule['property'])} is missing",
+    "Type": lambda rule, value: (
+        f"must be {' or '.join(_TYPE_NAMES[name] for name in rule['types'])}, but is {shown(value)}"
+    ),
+}

@@ -1,0 +1,1 @@
+"""The HTTP contract, request by request, against the real gateway, broker, worker and database."""

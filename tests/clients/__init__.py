@@ -1,0 +1,1 @@
+"""Client libraries as their users have them: from the registry, unchanged."""
