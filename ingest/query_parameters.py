@@ -130,8 +130,9 @@ def _sections(parameters: MultiMapping[str], problems: list[str]) -> frozenset[s
         return frozenset(SECTIONS)
     names = {name.strip() for name in listed.split(",")}
     unknown = sorted(names - {"*", *SECTIONS})
-    if unknown:
-        problems.append(f"$select: {unknown[0][:60]!r} is none of metrics, tags, customInfo and *")
+    problems.extend(
+        f"$select: {name[:60]!r} is none of metrics, tags, customInfo and *" for name in unknown
+    )
     return frozenset(SECTIONS if "*" in names else names)
 
 

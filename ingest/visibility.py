@@ -32,11 +32,13 @@ class Unseen:
     def add(self, key: str, segment: bytes, sequence: int) -> None:
         """Remember that an accepted update of resource `key` will appear as `segment`."""
         now = self._clock()
+        self._forget(now)
         # A group may have several updates of a resource, in one segment.
         added, _, known = self._segments.get(segment, (now, key, 0))
         self._segments[segment] = (added, key, max(known, sequence))
         self._by_key.setdefault(key, set()).add(segment)
-        self._forget(now)
+        if len(self._segments) > self._max_segments:
+            self._forget(now)
 
     def of(self, keys: Iterable[str]) -> set[bytes]:
         """Return the segments of these resources that no read has seen yet."""

@@ -5,7 +5,8 @@ What cannot be decoded becomes a dead letter; its neighbours don't notice.
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import orjson
 
@@ -21,14 +22,13 @@ from ingest.contract.documents import (
 )
 from ingest.contract.merge import Change, change_of
 from ingest.contract.message import (
+    MESSAGE_ID_BYTES,
     Entry,
     InvalidEntryError,
     UndecodableMessageError,
     decode_entry,
     decode_message,
-    encode_entry,
     encode_message,
-    new_message_id,
 )
 from ingest.contract.points import Run, run_of
 
@@ -51,13 +51,14 @@ class DeadLetter:
 class Unit:
     """Entries that are applied together or not at all: a message, or one entry of it alone."""
 
+    source: bytes
     message_id: bytes
     entries: list[tuple[int, Entry, Run]]
     isolated: bool = False
 
     def alone(self) -> list["Unit"]:
         """Return each entry as a unit of its own."""
-        return [Unit(self.message_id, [one], isolated=True) for one in self.entries]
+        return [replace(self, entries=[one], isolated=True) for one in self.entries]
 
     def dead_letter(self, reason: str, detail: str) -> DeadLetter:
         """Return the dead letter of a unit of one entry, as a message with an id of its own.
@@ -65,19 +66,29 @@ class Unit:
         With the old id, a replay would look like what was applied of the old message already.
         """
         ((_, entry, _),) = self.entries
-        body = encode_message(
-            new_message_id(entry.sequence & (2**63 - 1), secrets.token_bytes(4)),
-            [
-                encode_entry(
-                    entry.sequence,
-                    entry.request_id,
-                    entry.resource_group,
-                    orjson.dumps(entry.resource),
-                )
-            ],
+        body = _message_of_one(
+            self.source,
+            {
+                "sequence": entry.sequence,
+                "requestId": entry.request_id,
+                "resourceGroup": entry.resource_group,
+                "resource": entry.resource,
+            },
         )
-        execution_id = str(entry.resource["executionId"])
+        execution_id = entry.resource["executionId"]
         return DeadLetter(body, reason, detail, entry.resource_group, execution_id)
+
+
+def _message_of_one(source: bytes, raw: Any) -> bytes:
+    """Encode one entry of the message `source`, as it was decoded, as a message of its own.
+
+    What cannot be encoded again stays in its message: replaying the neighbours does no harm.
+    """
+    try:
+        entry = orjson.dumps(raw)
+    except orjson.JSONEncodeError:
+        return source
+    return encode_message(secrets.token_bytes(MESSAGE_ID_BYTES), [entry])
 
 
 @dataclass(slots=True)
@@ -105,13 +116,11 @@ def decode(body: bytes) -> tuple[Unit | None, list[DeadLetter]]:
             change_of(entry)
         except _NONSENSE as error:
             detail = f"entry {number}: {type(error).__name__}: {error}"[:500]
-            single = encode_message(
-                new_message_id(number, secrets.token_bytes(4)), [orjson.dumps(raw)]
-            )
+            single = _message_of_one(body, raw)
             dead_letters.append(DeadLetter(single, "invalid-entry", detail))
         else:
             entries.append((number, entry, run))
-    return Unit(message.id, entries), dead_letters
+    return Unit(body, message.id, entries), dead_letters
 
 
 def prepare(units: Iterable[Unit]) -> Writes:

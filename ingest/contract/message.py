@@ -100,7 +100,7 @@ def decode_message(body: bytes) -> Message:
         raise UndecodableMessageError(f"not JSON: {error}") from error
     if not isinstance(message, dict) or "version" not in message:
         raise UndecodableMessageError("not a message: it has no version")
-    if message["version"] != VERSION:
+    if message["version"] != VERSION or message["version"].__class__ is not int:
         raise UndecodableMessageError(f"unknown message version {message['version']!r:.40}")
     try:
         message_id = bytes.fromhex(message["id"])
@@ -122,6 +122,7 @@ def decode_entry(raw: Any) -> Entry:
         entry = Entry(raw["sequence"], raw["requestId"], raw["resourceGroup"], raw["resource"])
         well_formed = (
             entry.sequence.__class__ is int
+            and entry.request_id.__class__ is str
             and entry.resource_group.__class__ is str
             and entry.resource["executionId"].__class__ is str
         )

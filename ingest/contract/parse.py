@@ -58,16 +58,31 @@ class UpdateParser:
             resource = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise MalformedBodyError(_why_not_json(body, error)) from error
-        # What is compact is never longer than what was sent: most bodies need no second look.
-        if len(body) > MAX_CUSTOM_INFO_BYTES and isinstance(resource, dict):
-            size = len(orjson.dumps(resource.get("customInfo")))
-            if size > MAX_CUSTOM_INFO_BYTES:
-                raise PayloadTooLargeError(
-                    f"customInfo is {size} bytes, at most {MAX_CUSTOM_INFO_BYTES} are allowed"
-                )
-        if not self._validator.is_valid(resource):
-            raise InvalidUpdateError(self._layer.violations(resource))
+        try:
+            custom_info_bytes = _custom_info_bytes(resource, len(body))
+            valid = self._validator.is_valid(resource)
+            violations = [] if valid else self._layer.violations(resource)
+        except (RecursionError, ValueError, orjson.JSONEncodeError) as error:
+            # So orjson and jsonschema-rs refuse what is nested more than some 250 levels deep.
+            raise MalformedBodyError(
+                "the body is nested more deeply than any MetricResource"
+            ) from error
+        if custom_info_bytes > MAX_CUSTOM_INFO_BYTES:
+            raise PayloadTooLargeError(
+                f"customInfo is {custom_info_bytes} bytes, at most {MAX_CUSTOM_INFO_BYTES} "
+                "are allowed"
+            )
+        if violations:
+            raise InvalidUpdateError(violations)
         return resource  # type: ignore[no-any-return]  # the schema says it is an object
+
+
+def _custom_info_bytes(resource: Any, body_bytes: int) -> int:
+    """Return the size of customInfo as compact JSON; 0 if it cannot be too large."""
+    # What is compact is never longer than what was sent: most bodies need no second look.
+    if body_bytes <= MAX_CUSTOM_INFO_BYTES or not isinstance(resource, dict):
+        return 0
+    return len(orjson.dumps(resource.get("customInfo")))
 
 
 def check_resource_group(value: str | None) -> Violation | None:

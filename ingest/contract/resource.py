@@ -71,6 +71,10 @@ _METRIC: dict[str, Any] = {
 }
 
 
+# No lists or objects: what is valid must not be nested more deeply than a message may be.
+_IGNORED = {"type": ["string", "number", "boolean", "null"]}
+
+
 def metric_resource_schema(max_custom_info_value_chars: int = MAX_NAME_CHARS) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a MetricResource.
 
@@ -94,8 +98,8 @@ def metric_resource_schema(max_custom_info_value_chars: int = MAX_NAME_CHARS) ->
                 "maxItems": MAX_CUSTOM_INFO,
                 "items": _name_value(max_custom_info_value_chars),
             },
-            "createdAt": {},
-            "modifiedAt": {},
+            "createdAt": _IGNORED,
+            "modifiedAt": _IGNORED,
         },
         "required": ["executionId"],
         "additionalProperties": False,

@@ -89,12 +89,15 @@ def shown(value: Any) -> str:
     try:
         text = orjson.dumps(value).decode()
     except orjson.JSONEncodeError:  # a header's bytes that are no UTF-8
+        if not isinstance(value, str):
+            raise
         text = ascii(value)
     return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
 
 
 _TYPE_NAMES = {
     "array": "a list",
+    "boolean": "true or false",
     "integer": "an integer",
     "null": "null",
     "number": "a number",

@@ -4,7 +4,7 @@ A settings class is a frozen dataclass whose fields are made by `setting`. Only 
 the environment. Errors and reprs never show the value of a secret.
 """
 
-import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
@@ -60,11 +60,18 @@ def load(cls: type[T], environment: Mapping[str, str]) -> T:
     return cls(**values)
 
 
+def _digits(text: str, *, point: bool = False) -> str:
+    """Return a text of plain digits; Python would take underscores and other scripts, too."""
+    if re.fullmatch(r"[0-9]+([.][0-9]+)?" if point else r"[0-9]+", text) is None:
+        raise ValueError(text)
+    return text
+
+
 def integer(low: int, high: int) -> Rule:
     """Accept an integer between low and high, both included."""
 
     def parse(text: str) -> int:
-        value = int(text)
+        value = int(_digits(text))
         if not low <= value <= high:
             raise ValueError(text)
         return value
@@ -76,8 +83,8 @@ def seconds(low: float, high: float) -> Rule:
     """Accept a number of seconds between low and high, both included."""
 
     def parse(text: str) -> float:
-        value = float(text)
-        if not (math.isfinite(value) and low <= value <= high):
+        value = float(_digits(text, point=True))
+        if not low <= value <= high:
             raise ValueError(text)
         return value
 
@@ -111,7 +118,8 @@ def url(*schemes: str) -> Rule:
 
     def parse(value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in schemes or not parts.netloc.rpartition("@")[2]:
+        hosts = parts.netloc.rpartition("@")[2].split(",")  # MongoDB takes a list
+        if parts.scheme not in schemes or not all(host.partition(":")[0] for host in hosts):
             raise ValueError
         return value
 

@@ -1,0 +1,165 @@
+"""The message: what is encoded is what is decoded, and nothing else passes for a message."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.contract.message import (
+    Entry,
+    InvalidEntryError,
+    UndecodableMessageError,
+    decode_entry,
+    decode_message,
+    encode_entry,
+    encode_message,
+    new_message_id,
+)
+from ingest.contract.parse import InvalidUpdateError, MalformedBodyError, UpdateParser
+from tests.contract.strategies import MESSAGE_ID, RESOURCES, Json, texts
+
+ENTRIES = st.builds(
+    Entry,
+    sequence=st.integers(0, 2**63 - 1),
+    request_id=texts(20),
+    resource_group=st.text("aZ0.-", min_size=3, max_size=9),
+    resource=RESOURCES,
+)
+ENTRY: Json = {
+    "sequence": 1_700_000_000_123_456_789,
+    "requestId": "request",
+    "resourceGroup": "default",
+    "resource": {"executionId": "abcd"},
+}
+
+
+def encoded(entry: Entry) -> bytes:
+    body = orjson.dumps(entry.resource)
+    return encode_entry(entry.sequence, entry.request_id, entry.resource_group, body)
+
+
+def message(**fields: Any) -> bytes:
+    return orjson.dumps({"version": 1, "id": MESSAGE_ID.hex(), "entries": [], **fields})
+
+
+@given(st.binary(min_size=12, max_size=12), st.lists(ENTRIES, max_size=4))
+def test_decoding_returns_what_was_encoded(message_id: bytes, entries: list[Entry]) -> None:
+    decoded = decode_message(encode_message(message_id, [encoded(entry) for entry in entries]))
+    assert decoded.id == message_id
+    assert repr([decode_entry(raw) for raw in decoded.entries]) == repr(entries)
+
+
+def test_the_client_s_own_bytes_stand_in_the_message() -> None:
+    body = b'{ "executionId" :\n"abcd", "createdAt" : 1.50 }'
+    assert body in encode_entry(1, "request", "default", body)
+
+
+def test_an_entry_knows_its_resource_and_when_it_was_received() -> None:
+    entry = decode_entry(ENTRY)
+    assert entry.key == "default/abcd"
+    assert entry.received_at == "2023-11-14T22:13:20.123456Z"
+
+
+@given(st.integers(0, 2**64 - 2), st.binary(min_size=4, max_size=4))
+def test_message_ids_are_12_bytes_that_grow_with_the_sequence(number: int, origin: bytes) -> None:
+    one = new_message_id(number, origin)
+    assert len(one) == 12
+    assert one < new_message_id(number + 1, bytes(4))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"message"',
+        b"\xff\xfe",
+        b'{"version":1}',
+        message(id=None),
+        message(id=5),
+        message(id=""),
+        message(id="zz" * 12),
+        message(id="00" * 11),
+        message(id="00" * 13),
+        message(entries=None),
+        message(entries={}),
+        message(entries="entries"),
+        message()[:-1],
+        message() + b"x",
+        message().replace(b"[]", b"[NaN]"),
+        message().replace(b"[]", b"[1e400]"),
+        message().replace(b'"version":1,', b""),
+        message().replace(b'"id"', b'"ID"'),
+        message().replace(b'"entries"', b'"entry"'),
+    ],
+)
+def test_what_is_not_a_message_is_undecodable(body: bytes) -> None:
+    with pytest.raises(UndecodableMessageError):
+        decode_message(body)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None, [1], "x" * 1000])
+def test_an_unknown_version_is_undecodable_and_named_shortened(version: Any) -> None:
+    with pytest.raises(UndecodableMessageError, match="unknown message version") as caught:
+        decode_message(message(version=version))
+    assert len(str(caught.value)) < 100
+
+
+@pytest.mark.parametrize("missing", ["sequence", "requestId", "resourceGroup", "resource"])
+def test_an_entry_that_lacks_a_field_is_invalid(missing: str) -> None:
+    raw = {name: value for name, value in ENTRY.items() if name != missing}
+    with pytest.raises(InvalidEntryError, match=missing):
+        decode_entry(raw)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sequence": "1"},
+        {"sequence": 1.0},
+        {"sequence": True},
+        {"sequence": None},
+        {"resourceGroup": 5},
+        {"resourceGroup": None},
+        {"resource": None},
+        {"resource": []},
+        {"resource": "abcd"},
+        {"resource": {}},
+        {"resource": {"executionId": 5}},
+        {"resource": {"executionId": None}},
+    ],
+    ids=repr,
+)
+def test_an_entry_with_a_field_of_another_type_is_invalid(fields: Json) -> None:
+    with pytest.raises(InvalidEntryError):
+        decode_entry({**ENTRY, **fields})
+
+
+@pytest.mark.parametrize("raw", [None, 5, 1.5, "entry", [], [1, 2], {}, True], ids=repr)
+def test_what_is_no_entry_is_invalid(raw: Any) -> None:
+    with pytest.raises(InvalidEntryError):
+        decode_entry(raw)
+
+
+def test_fields_that_a_later_release_may_add_are_ignored() -> None:
+    later = message(entries=[{**ENTRY, "traceparent": "00-1"}], sentBy={"gateway": 1})
+    decoded = decode_message(later)
+    assert decoded.id == MESSAGE_ID
+    assert decode_entry(decoded.entries[0]) == decode_entry(ENTRY)
+
+
+@pytest.mark.parametrize("depth", [10, 250, 500, 1000, 1015, 1019, 1020, 1021, 1022, 1023])
+def test_every_body_that_the_gateway_accepts_is_decodable_in_a_message(depth: int) -> None:
+    body = b'{"executionId":"abcd","createdAt":' + b"[" * depth + b"]" * depth + b"}"
+    try:
+        UpdateParser().parse(body)
+    except (InvalidUpdateError, MalformedBodyError):
+        return  # refused: nothing was promised
+    decoded = decode_message(
+        encode_message(MESSAGE_ID, [encode_entry(1, "request", "default", body)])
+    )
+    assert decode_entry(decoded.entries[0]).key == "default/abcd"

@@ -1,0 +1,1 @@
+"""Tests of the gateway's pure parts: sequences, query parameters, settings, logs."""

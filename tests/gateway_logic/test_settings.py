@@ -1,0 +1,136 @@
+"""Settings from an environment: all problems at once, and no secret anywhere."""
+
+from dataclasses import FrozenInstanceError, dataclass, fields
+from typing import Any
+
+import pytest
+
+from ingest.runtime.settings import (
+    AMQP_URL,
+    DATABASE_NAME,
+    HOST,
+    LOG_LEVEL,
+    MONGODB_URL,
+    PORT,
+    Rule,
+    SettingsError,
+    integer,
+    load,
+    seconds,
+    setting,
+)
+from ingest.settings import GatewaySettings
+from worker.settings import WorkerSettings
+
+SECRET = "hunter2"  # noqa: S105 - no secret, but looked for as if it were one
+REQUIRED = {
+    "AMQP_URL": f"amqp://user:{SECRET}@broker/",
+    "MONGODB_URL": f"mongodb://user:{SECRET}@database/?replicaSet=rs",
+}
+BOTH = pytest.mark.parametrize("cls", [GatewaySettings, WorkerSettings])
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    url: str = setting("URL", AMQP_URL, about="A secret.")
+    wait_s: float = setting("WAIT_S", seconds(0.5, 10), about="Has no default.")
+    port: int = setting("PORT", PORT, 80, about="Has a default.")
+
+
+def problems(environment: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(Example, environment)
+    # Nothing that a traceback would show may hold a secret either.
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    return str(caught.value).splitlines()
+
+
+def test_values_are_parsed_and_defaults_taken() -> None:
+    example = load(Example, {"URL": "amqp://host", "WAIT_S": " 2.5 ", "OTHER": "ignored"})
+    assert example == Example("amqp://host", 2.5, 80)
+
+
+def test_all_problems_are_reported_together_each_with_its_variable_and_rule() -> None:
+    assert problems({"PORT": "65536", "URL": "http://host"}) == [
+        f"URL must be {AMQP_URL.text}, but is its value (not shown, it may hold a secret)",
+        "WAIT_S is not set: it must be a number of seconds from 0.5 to 10",
+        "PORT must be an integer from 0 to 65535, but is '65536'",
+    ]
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\t\n"])
+def test_an_empty_variable_counts_as_missing(empty: str) -> None:
+    assert load(Example, {"URL": "amqp://h", "WAIT_S": "1", "PORT": empty}).port == 80
+    assert len(problems({"URL": empty, "WAIT_S": empty})) == 2
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:{}@host", "amqp://user:{}@", "{}", "amqp://[{}", "amqp:user:{}@host"]
+)
+def test_a_secret_is_in_no_error(url: str) -> None:
+    text = "\n".join(problems({"URL": url.format(SECRET), "WAIT_S": "1"}))
+    assert "URL must be a URL" in text
+    assert SECRET not in text
+
+
+@BOTH
+def test_a_secret_is_in_no_repr(cls: type[Any]) -> None:
+    settings = load(cls, REQUIRED)
+    assert settings.amqp_url == REQUIRED["AMQP_URL"]
+    assert SECRET not in repr(settings) + str(settings)
+    assert "port=" in repr(settings)
+
+
+@BOTH
+def test_settings_are_frozen(cls: type[Any]) -> None:
+    settings = load(cls, REQUIRED)
+    with pytest.raises(FrozenInstanceError):
+        settings.log_level = "debug"
+
+
+@BOTH
+def test_only_the_urls_are_required_and_every_default_keeps_its_own_rule(cls: type[Any]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(cls, {})
+    assert [line.split(" ")[0] for line in str(caught.value).splitlines()] == list(REQUIRED)
+
+    defaults = load(cls, REQUIRED)
+    written = {item.metadata["variable"]: str(getattr(defaults, item.name)) for item in fields(cls)}
+    assert load(cls, written) == defaults
+
+
+@BOTH
+def test_every_setting_has_a_variable_of_its_own_and_says_what_it_is_about(cls: type[Any]) -> None:
+    variables = [item.metadata["variable"] for item in fields(cls)]
+    assert len(set(variables)) == len(variables)
+    assert all(item.metadata["about"].endswith(".") for item in fields(cls))
+
+
+@pytest.mark.parametrize(
+    ("rule", "accepted", "refused"),
+    [
+        (integer(1, 10), ["1", "10"], ["0", "11", "1.0", "x", "1e1", "9" * 5000]),
+        (seconds(0.1, 10), ["0.1", "10"], ["0.09", "10.1", "nan", "inf", "-1", "1s"]),
+        (LOG_LEVEL, ["debug", "info", "warning", "error"], ["DEBUG", "trace", "info,"]),
+        (HOST, ["127.0.0.1", "::1", "a-b.example"], ["a b", "a/b", "a_b", "h" * 254]),
+        (PORT, ["0", "65535"], ["-1", "65536"]),
+        (DATABASE_NAME, ["metrics", "a_b-9", "a" * 38], ["a.b", "a b", "a/b", "$a", "a" * 39]),
+        (AMQP_URL, ["amqp://h", "amqps://u:p@h:1/v"], ["amqp:h", "amqp:///v", "amqp://[x"]),
+        (AMQP_URL, [], ["h", "AMQPS", "amqp://u:p@", "mongodb://h"]),
+        (MONGODB_URL, ["mongodb://a,b/?x=y", "mongodb+srv://h"], ["mongodb:///x", "amqp://h"]),
+    ],
+    ids=lambda value: value.text[:30] if isinstance(value, Rule) else None,
+)
+def test_a_rule_at_its_bounds(rule: Rule, accepted: list[str], refused: list[str]) -> None:
+    for text in accepted:
+        assert rule.parse(text) is not None
+    for text in refused:
+        with pytest.raises(ValueError, match=r".*"):
+            rule.parse(text)
+
+
+@pytest.mark.parametrize("url", ["amqp://:5672", "amqp://user:password@:5672/"])
+def test_a_url_with_a_port_but_no_host_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        AMQP_URL.parse(url)
