@@ -77,7 +77,7 @@ async def test_an_entry_that_the_database_refuses_does_not_take_its_message_alon
     gateway.start()
     with MongoClient[dict[str, Any]](site.database_url) as mongo:
         database = mongo[site.database_name]
-        database.create_collection("tags", validator={"name": {"$ne": "forbidden"}})
+        database.command("collMod", "tags", validator={"name": {"$ne": "forbidden"}})
     async with channel_of(site) as channel, Client(gateway.url) as client:
         tagged = [entry(f"good-{n}", tags=[{"name": "t", "value": "v"}]) for n in range(3)]
         refused = entry("bad-", tags=[{"name": "forbidden", "value": "v"}])

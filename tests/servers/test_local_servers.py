@@ -36,6 +36,16 @@ def family() -> list[Identity]:
     return descendants(os.getpid())
 
 
+@pytest.fixture
+def others() -> list[Identity]:
+    """What other tests' servers run already, to be left out of the count."""
+    return family()
+
+
+def started_since(others: list[Identity]) -> list[Identity]:
+    return [process for process in family() if process not in others]
+
+
 def program(process: Identity) -> str:
     return Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")[0].rpartition("/")[2]
 
@@ -51,11 +61,11 @@ def insert_document(database: MongoDB) -> None:
 
 
 def test_everything_listens_on_loopback_and_nothing_is_left_after_stop(
-    rabbitmq: RabbitMQ, mongodb: MongoDB
+    rabbitmq: RabbitMQ, mongodb: MongoDB, others: list[Identity]
 ) -> None:
     mongodb.start()
     rabbitmq.start()
-    started = family()
+    started = started_since(others)
     assert {"mongod", "epmd", "beam.smp"} <= {program(process) for process in started}
     addresses = {address for process in started for address, _ in listeners(process.pid)}
     assert addresses <= LOOPBACK
@@ -65,10 +75,12 @@ def test_everything_listens_on_loopback_and_nothing_is_left_after_stop(
     assert [program(process) for process in started if process.is_alive()] == []
 
 
-def test_a_killed_rabbitmq_comes_back_on_its_port_with_its_data(rabbitmq: RabbitMQ) -> None:
+def test_a_killed_rabbitmq_comes_back_on_its_port_with_its_data(
+    rabbitmq: RabbitMQ, others: list[Identity]
+) -> None:
     rabbitmq.start()
     url = rabbitmq.url
-    started = family()
+    started = started_since(others)
     rabbitmq.control("add_vhost", "kept")
 
     rabbitmq.kill()
