@@ -5,7 +5,9 @@ segments that overlap in (step, timestamp) at the place being written: a run tha
 roughly in order needs a few segments, one logged in a random order all of its points.
 """
 
-from collections.abc import AsyncIterator, Collection
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator
+from itertools import islice
 
 import orjson
 
@@ -115,10 +117,11 @@ async def _encode_resource(
         yield b',"metrics":['
         first = True
         async for points in _merged_points(snapshot, resource):
-            for start in range(0, len(points), _POINTS_PER_PIECE):
-                piece = orjson.dumps(points[start : start + _POINTS_PER_PIECE])[1:-1]
-                yield piece if first else b"," + piece
+            while piece := list(islice(points, _POINTS_PER_PIECE)):
+                encoded = orjson.dumps(piece)[1:-1]
+                yield encoded if first else b"," + encoded
                 first = False
+                await asyncio.sleep(0)  # other requests have their turn
         yield b"]"
     for section, values in (("tags", snapshot.tags), ("customInfo", snapshot.custom_info)):
         if section in sections:
@@ -131,7 +134,7 @@ async def _encode_resource(
     yield b"}"
 
 
-async def _merged_points(snapshot: Snapshot, resource: Document) -> AsyncIterator[list[Point]]:
+async def _merged_points(snapshot: Snapshot, resource: Document) -> AsyncIterator[Iterator[Point]]:
     merger = PointMerger()
     deleted = resource.get("deletedAt")
     async for segment in snapshot.segments(resource):

@@ -2,30 +2,41 @@
 
 import asyncio
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
+from ingest import telemetry
 from ingest.errors import Error, RequestError
 
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # recognises either header
 _ENCODINGS = ("identity", "gzip", "x-gzip", "deflate")
+# Gzip data may have several members, one behind the other. Each costs a copy of the rest.
+_MAX_GZIP_MEMBERS = 16
+# Bodies that come with their headers, or soon after, are not counted: the server's read buffers
+# hold as much for any connection.
+_SMALL_BYTES = 64 * 1024
 _RAW_DEFLATE = -zlib.MAX_WBITS  # what some clients send as "deflate"
 
 
 class BodyReader:
     """Read bodies within the limits of the settings."""
 
-    def __init__(self, max_bytes: int, timeout_s: float) -> None:
+    def __init__(self, max_bytes: int, max_receiving_bytes: int, timeout_s: float) -> None:
         self._max_bytes = max_bytes
+        self._max_receiving_bytes = max_receiving_bytes
         self._timeout_s = timeout_s
+        self._receiving_bytes = 0
+        telemetry.RECEIVING_BYTES.set_function(lambda: self._receiving_bytes)
 
     async def read(self, request: BaseRequest) -> bytes:
         """Return the body, decompressed.
 
         Raises:
-            RequestError: MEDIA_TYPE for an unknown encoding, PAYLOAD_LIMIT, BODY_TIMEOUT,
-                EXPECTATION, HTTP_INVALID, ENCODING_INVALID if the body is not what
+            RequestError: MEDIA_TYPE for an unknown encoding, PAYLOAD_LIMIT, OVERLOADED,
+                BODY_TIMEOUT, EXPECTATION, HTTP_INVALID, ENCODING_INVALID if the body is not what
                 Content-Encoding says.
             ConnectionError: the client went away.
         """
@@ -41,37 +52,59 @@ class BodyReader:
         if request.content.is_eof():
             body = request.content.read_nowait()
         else:
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    if expected:
-                        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                        request.writer.output_size = 0  # the answer itself has not begun
-                    body = await self._read_all(request)
-            except RequestPayloadError as error:  # a chunk that is none
-                raise RequestError(Error.HTTP_INVALID, [f"the body: {error}"[:300]]) from error
-            except TimeoutError as error:
-                raise RequestError(
-                    Error.BODY_TIMEOUT, [f"send it within {self._timeout_s:g} seconds"]
-                ) from error
+            with self._reserved(request.content_length):
+                body = await self._receive(request, expected=expected)
         if len(body) > self._max_bytes:
             raise self._too_large()
         return body if encoding == "identity" else self._decompress(body, encoding)
 
-    async def _read_all(self, request: BaseRequest) -> bytes:
+    @contextmanager
+    def _reserved(self, length: int | None) -> Iterator[None]:
+        """Count a body that is being received; a chunked one counts with the largest size.
+
+        Admitted or refused at the start: were they all let in, none of them would get through.
+        """
+        size = self._max_bytes if length is None else length
+        if size <= _SMALL_BYTES:
+            size = 0
+        elif self._receiving_bytes and self._receiving_bytes + size > self._max_receiving_bytes:
+            raise RequestError(
+                Error.OVERLOADED,
+                [f"{self._receiving_bytes} bytes of bodies are being received"],
+                retry_after_s=1,
+            )
+        self._receiving_bytes += size
+        try:
+            yield
+        finally:
+            self._receiving_bytes -= size
+
+    async def _receive(self, request: BaseRequest, *, expected: bool) -> bytes:
         chunks = []
         size = 0
-        while chunk := await request.content.readany():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._max_bytes:
-                raise self._too_large()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                if expected:
+                    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    request.writer.output_size = 0  # the answer itself has not begun
+                while chunk := await request.content.readany():
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    if size > self._max_bytes:
+                        raise self._too_large()
+        except RequestPayloadError as error:  # a chunk that is none
+            raise RequestError(Error.HTTP_INVALID, [f"the body: {error}"[:300]]) from error
+        except TimeoutError as error:
+            raise RequestError(
+                Error.BODY_TIMEOUT, [f"send it within {self._timeout_s:g} seconds"]
+            ) from error
         return b"".join(chunks)
 
     def _decompress(self, body: bytes, encoding: str) -> bytes:
         raw = encoding == "deflate" and not _has_zlib_header(body)
         parts = []
         left = self._max_bytes + 1
-        while True:  # gzip data may have several members, one behind the other
+        for _ in range(_MAX_GZIP_MEMBERS):
             decompressor = zlib.decompressobj(_RAW_DEFLATE if raw else _GZIP_OR_ZLIB)
             try:
                 parts.append(decompressor.decompress(body, left))
@@ -85,6 +118,7 @@ class BodyReader:
             body = decompressor.unused_data
             if not body:
                 return b"".join(parts)
+        raise RequestError(Error.ENCODING_INVALID, [f"more than {_MAX_GZIP_MEMBERS} gzip members"])
 
     def _too_large(self) -> RequestError:
         return RequestError(

@@ -1,5 +1,7 @@
 """DELETE: hide everything that a resource got before the request."""
 
+import logging
+
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
@@ -9,9 +11,12 @@ from ingest.query import required_resource_group
 from ingest.query_parameters import parse_execution_id
 from ingest.read import Reader
 from ingest.responses import json_response
+from ingest.runtime.database import DATABASE_ERRORS
 from ingest.sequence import SequenceSource
 from ingest.store import Store
 from ingest.visibility import Unseen
+
+log = logging.getLogger(__name__)
 
 
 class DeletionEndpoint:
@@ -25,7 +30,7 @@ class DeletionEndpoint:
         self._sequences = sequences
         self._unseen = unseen
 
-    async def __call__(self, request: BaseRequest, _request_id: str) -> web.StreamResponse:
+    async def __call__(self, request: BaseRequest, request_id: str) -> web.StreamResponse:
         """Answer one request."""
         resource_group = required_resource_group(request)
         execution_id = parse_execution_id(request.query)
@@ -34,6 +39,10 @@ class DeletionEndpoint:
         sequence = self._sequences.next()
         async with self._reader.of_resources([key]):
             expected = bool(self._unseen.of([key]))
-        if not await self._store.delete(key, sequence, expected=expected):
+        if not await self._store.delete(key, sequence) and not expected:
             raise RequestError(Error.NOT_FOUND)
+        try:
+            await self._store.purge(key, sequence)
+        except DATABASE_ERRORS as error:  # it is deleted all the same
+            log.warning("not purged", extra={"requestId": request_id, "reason": str(error)[:300]})
         return json_response({"id": execution_id, "message": "Metrics were deleted."})

@@ -26,14 +26,11 @@ class Group:
         return len(self._entries)
 
     def add(self, key: str, entry: bytes, waiter: asyncio.Future[None]) -> bytes:
-        """Take an entry in; returns the id of the segment it will leave in the store.
-
-        The worker numbers the resources of a message in order of appearance, as is done here.
-        """
+        """Take an entry in; returns the id of the segment it will leave in the store."""
+        ordinal = self._ordinals.setdefault(key, len(self._entries))
         self._entries.append(entry)
         self._waiters.append(waiter)
         self.bytes += len(entry) + 1
-        ordinal = self._ordinals.setdefault(key, len(self._ordinals))
         return segment_id(self.id, ordinal)
 
     def message(self) -> bytes:

@@ -13,6 +13,7 @@ alarm accepts connections but confirms nothing.
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,13 +21,18 @@ from dataclasses import dataclass
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
-from aio_pika.exceptions import DeliveryError
 
 from ingest import telemetry
 from ingest.contract.message import CONTENT_TYPE
 from ingest.contract.topology import ROUTING_KEY, UPDATES_EXCHANGE
 from ingest.group import MAX_ENTRIES, Group
-from ingest.runtime.broker import BROKER_ERRORS, declare_topology, keep_connected
+from ingest.runtime.broker import (
+    BrokerError,
+    QueueRefusedError,
+    broker_errors,
+    declare_topology,
+    keep_connected,
+)
 from ingest.sequence import SequenceSource
 
 log = logging.getLogger(__name__)
@@ -63,6 +69,7 @@ class Publisher:
         self._origin = origin
         self._exchange: AbstractExchange | None = None
         self._connection_lost = asyncio.Event()
+        self._answered_at = 0.0
         self._groups: deque[Group] = deque()
         self._pending_bytes = 0
         self._in_flight = 0
@@ -88,35 +95,36 @@ class Publisher:
             finally:
                 link.cancel()
 
-    async def submit(self, key: str, entry: bytes) -> bytes:
-        """Make one entry durable; returns the id of the segment it will leave in the store.
+    async def submit(self, key: str, entries: list[bytes]) -> list[bytes]:
+        """Make entries of one resource durable; returns the segments they leave in the store.
 
-        Returns only once the broker has confirmed that the entry is on the durable queue.
+        Returns only once the broker has confirmed that all of them are on the durable queue.
 
         Raises:
             PendingLimitError: more bytes wait than the settings allow.
-            PublishError: no broker, no confirm in time, or the queue refused the message.
+            PublishError: no broker, no confirm in time, or the queue refused a message.
         """
         if self._exchange is None:
             raise PublishError("no working connection to the broker")
-        # One alone is always taken, however large: else it never could be.
-        if self._pending_bytes and (
-            self._pending_bytes + len(entry) > self._limits.max_pending_bytes
-        ):
+        size = sum(map(len, entries))
+        # One update alone is always taken, however large: else it never could be.
+        if self._pending_bytes and self._pending_bytes + size > self._limits.max_pending_bytes:
             raise PendingLimitError(f"{self._pending_bytes} bytes wait for their confirm")
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        group = self._open_group(len(entry))
-        segment = group.add(key, entry, waiter)
-        self._pending_bytes += len(entry)
+        segments = []
+        waiters = []
+        for entry in entries:
+            waiters.append(self._loop.create_future())
+            segments.append(self._open_group(len(entry)).add(key, entry, waiters[-1]))
+        self._pending_bytes += size
         if not self._pump_scheduled:
             # After the requests that this turn of the loop still reads: they join the group.
             self._pump_scheduled = True
             self._loop.call_soon(self._pump)
         try:
-            await waiter
+            await (waiters[0] if len(waiters) == 1 else asyncio.gather(*waiters))
         finally:
-            self._pending_bytes -= len(entry)
-        return segment
+            self._pending_bytes -= size
+        return segments
 
     def _open_group(self, size: int) -> Group:
         limits = self._limits
@@ -136,6 +144,9 @@ class Publisher:
 
     def _pump(self) -> None:
         self._pump_scheduled = False
+        now = self._loop.time()
+        while self._groups and self._groups[0].deadline <= now:
+            self._groups.popleft().fail(PublishError("the broker is too slow"))
         while (
             self._groups
             and self._exchange is not None
@@ -165,8 +176,8 @@ class Publisher:
         """Publish and wait for the confirm, within the group's deadline.
 
         Raises:
-            PublishError: no confirm. Unless the queue itself said no, the connection is given
-                up: it may be dead, blocked by an alarm, or its queue deleted.
+            PublishError: no confirm. The connection is given up if it seems to be dead, blocked
+                by an alarm, or without the queue.
         """
         message = aio_pika.Message(
             group.message(),
@@ -175,37 +186,31 @@ class Publisher:
             message_id=group.id.hex(),
         )
         try:
-            async with asyncio.timeout_at(group.deadline):
-                await exchange.publish(message, ROUTING_KEY, mandatory=True)
-        except DeliveryError as error:  # before BROKER_ERRORS, which it is one of
+            with broker_errors():
+                async with asyncio.timeout_at(group.deadline):
+                    await exchange.publish(message, ROUTING_KEY, mandatory=True)
+        except QueueRefusedError as error:
+            self._answered_at = self._loop.time()
             self._count_failure(error)
-            if isinstance(error, aio_pika.exceptions.PublishError):  # returned: no queue
+            raise PublishError(str(error)) from error
+        except BrokerError as error:
+            self._count_failure(error)
+            # A broker that is only slow still answers others: then the connection is kept.
+            silent_s = self._loop.time() - self._answered_at
+            slow = isinstance(error.__cause__, TimeoutError)
+            if not slow or silent_s >= self._limits.confirm_timeout_s:
                 self._lose_connection()
-            raise PublishError("the queue refused the message") from error
-        except BROKER_ERRORS as error:
-            self._count_failure(error)
-            self._lose_connection()
             raise PublishError("the broker did not confirm in time") from error
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # aiormq cancels what waits on a connection that closes: that is no cancellation
-            # of this task.
-            self._count_failure(error)
-            self._lose_connection()
-            raise PublishError("the connection to the broker closed") from error
+        self._answered_at = self._loop.time()
 
-    def _count_failure(self, error: BaseException) -> None:
-        telemetry.PUBLISH_FAILURES.labels(type(error).__name__).inc()
-        log.warning(
-            "a message was not confirmed",
-            extra={"reason": f"{type(error).__name__}: {error}"[:300]},
-        )
+    def _count_failure(self, error: BrokerError) -> None:
+        telemetry.PUBLISH_FAILURES.labels(type(error.__cause__).__name__).inc()
+        log.warning("a message was not confirmed", extra={"reason": str(error)})
 
     async def _use(self, connection: AbstractConnection) -> None:
         """Use one connection until it is lost (see broker.keep_connected)."""
         self._connection_lost = lost = asyncio.Event()
+        self._answered_at = -math.inf
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         channel.close_callbacks.add(lambda *_: lost.set())
         connection.close_callbacks.add(lambda *_: lost.set())
@@ -225,7 +230,7 @@ class Publisher:
         try:
             await self._publish(self._new_group(), exchange)
         except PublishError as error:
-            raise ConnectionError(f"the queue does not confirm: {error.__cause__!r}") from error
+            raise BrokerError(f"the queue does not confirm: {error.__cause__}") from error
         return exchange
 
     def _lose_connection(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
@@ -24,8 +25,9 @@ STALL_TIMEOUT_S = 60.0
 class QueryEndpoint:
     """Answer GET."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, first_piece_timeout_s: float) -> None:
         self._reader = reader
+        self._first_piece_timeout_s = first_piece_timeout_s
 
     async def __call__(self, request: BaseRequest, request_id: str) -> web.StreamResponse:
         """Answer one request."""
@@ -36,12 +38,19 @@ class QueryEndpoint:
             opened = self._reader.of_resources(keys)
         else:
             opened = self._reader.of_group(resource_group)
-        async with opened as snapshot:
-            resources = await matching_resources(snapshot, resource_group, query)
-            if resources is None:
-                raise RequestError(Error.NOT_FOUND)
-            pieces = _joined(encode_answer(snapshot, resources, query.sections))
-            return await _send(request, request_id, pieces)
+        async with AsyncExitStack() as stack:
+            try:
+                # What the driver does about a silent database takes far longer.
+                async with asyncio.timeout(self._first_piece_timeout_s):
+                    snapshot = await stack.enter_async_context(opened)
+                    resources = await matching_resources(snapshot, resource_group, query)
+                    if resources is None:
+                        raise RequestError(Error.NOT_FOUND)
+                    pieces = _joined(encode_answer(snapshot, resources, query.sections))
+                    first = await anext(pieces)
+            except TimeoutError as error:
+                raise RequestError(Error.DATABASE_AWAY, retry_after_s=1) from error
+            return await _send(request, request_id, first, pieces)
 
 
 def required_resource_group(request: BaseRequest) -> str:
@@ -58,9 +67,8 @@ def required_resource_group(request: BaseRequest) -> str:
 
 
 async def _send(
-    request: BaseRequest, request_id: str, pieces: AsyncIterator[bytes]
+    request: BaseRequest, request_id: str, first: bytes, pieces: AsyncIterator[bytes]
 ) -> web.StreamResponse:
-    first = await anext(pieces)
     second = await anext(pieces, None)
     if second is None:
         return json_response(first)

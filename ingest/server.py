@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # A read that finds no database fails after this: a client's own timeout is seldom longer.
 DATABASE_TIMEOUT_S = 3.0
+# And one that finds a silent database, after this.
+READ_TIMEOUT_S = 10.0
 # Connections that the kernel accepts for us while the event loop is busy.
 _BACKLOG = 1024
 _ORIGIN_BYTES = 4
@@ -45,7 +47,7 @@ class Gateway:
         self._settings = settings
         self._sequences = SequenceSource()
         self._unseen = Unseen()
-        client = open_client(settings.mongodb_url, "ingest", DATABASE_TIMEOUT_S)
+        client = open_client(settings.mongodb_url, "ingest", DATABASE_TIMEOUT_S, READ_TIMEOUT_S)
         self._client = client
         self._store = Store(client, settings.mongodb_database)
         self._publisher = Publisher(
@@ -117,16 +119,17 @@ class Gateway:
         reader = Reader(self._store, self._unseen, settings.read_wait_s)
         update = UpdateEndpoint(
             UpdateParser(settings.max_custom_info_value_chars),
-            BodyReader(settings.max_body_bytes, settings.body_timeout_s),
+            BodyReader(
+                settings.max_body_bytes, settings.max_receiving_bytes, settings.body_timeout_s
+            ),
             self._publisher,
             self._sequences,
             self._unseen,
             settings.max_message_bytes,
         )
+        query = QueryEndpoint(reader, settings.read_wait_s + READ_TIMEOUT_S)
         deletion = DeletionEndpoint(self._store, reader, self._sequences, self._unseen)
-        return Dispatcher(
-            {METRICS_PATH: {"PATCH": update, "GET": QueryEndpoint(reader), "DELETE": deletion}}
-        )
+        return Dispatcher({METRICS_PATH: {"PATCH": update, "GET": query, "DELETE": deletion}})
 
     @asynccontextmanager
     async def _watching_start(self) -> AsyncIterator[None]:

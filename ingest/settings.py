@@ -57,6 +57,12 @@ class GatewaySettings:
         30.0,
         about="The time in which a body must have been sent; later is 408.",
     )
+    max_receiving_bytes: int = setting(
+        "INGEST_MAX_RECEIVING_BYTES",
+        integer(_MIB, 16 * 1024 * _MIB),
+        64 * _MIB,
+        about="Bytes of bodies over 64 KiB that may be on their way in at once; beyond it 503.",
+    )
     max_pending_bytes: int = setting(
         "INGEST_MAX_PENDING_BYTES",
         integer(_MIB, 16 * 1024 * _MIB),

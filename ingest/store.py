@@ -113,9 +113,15 @@ class Snapshot:
             return int(resource["createdAt"])
         condition = {"resource": resource["_id"], "lastSequence": {"$gt": deleted}}
         first = int(resource["modifiedAt"])
-        async for segment in self._find(SEGMENTS, condition, ["runs"]):
-            visible = (s for s, _ in segment_runs(segment) if is_visible(s, deleted))
-            first = min(first, *visible)
+        async for segment in self._find(SEGMENTS, condition, ["firstSequence"]):
+            if is_visible(segment["firstSequence"], deleted):
+                first = min(first, segment["firstSequence"])
+            else:  # it was begun before the deletion and ended after it
+                whole = await self._database[SEGMENTS].find_one(
+                    {"_id": segment["_id"]}, session=self._session
+                )
+                visible = (one for one, _ in segment_runs(whole or {}) if is_visible(one, deleted))
+                first = min(first, *visible)
         return first
 
 
@@ -132,21 +138,22 @@ class Store:
         async with await self._client.start_session(snapshot=True) as session:
             yield Snapshot(self.database, session)
 
-    async def delete(self, key: str, sequence: int, *, expected: bool) -> bool:
-        """Hide everything that a resource got up to `sequence`; tell whether there was any.
+    async def delete(self, key: str, sequence: int) -> bool:
+        """Hide everything that a resource got up to `sequence`; tell whether any was stored.
 
-        `expected` says that updates of the resource are on their way: then it is deleted even
-        if nothing is stored yet.
+        It is also written down for a resource of which nothing is stored: updates that were
+        received before may still be on the queue.
         """
         before = await self.database[RESOURCES].find_one_and_update(
             {"_id": key},
             deletion(sequence),
-            upsert=expected,
+            upsert=True,
             return_document=ReturnDocument.BEFORE,
         )
-        if not expected and not exists(before or {}):
-            return False
-        # What is hidden is of no more use. Should this be cut short, it stays hidden.
+        return exists(before or {})
+
+    async def purge(self, key: str, sequence: int) -> None:
+        """Remove what a deletion has hidden. Should it be cut short, the rest stays hidden."""
         await self.database[SEGMENTS].delete_many(
             {"resource": key, "lastSequence": {"$lte": sequence}}
         )
@@ -154,7 +161,6 @@ class Store:
             await self.database[collection].delete_many(
                 {"_id": prefix_range(key + "/"), "entry.sequence": {"$lte": sequence}}
             )
-        return True
 
 
 def exists(resource: Document) -> bool:

@@ -24,6 +24,7 @@ GROUP_ENTRIES = Histogram(
 PUBLISH_FAILURES = Counter(
     "ingest_publish_failures", "Messages that were not confirmed.", ["reason"]
 )
+RECEIVING_BYTES = Gauge("ingest_receiving_bytes", "Bytes of large bodies that are being received.")
 PENDING_BYTES = Gauge("ingest_pending_bytes", "Bytes of entries that wait for a confirm.")
 MESSAGES_IN_FLIGHT = Gauge("ingest_messages_in_flight", "Messages that wait for a confirm.")
 BROKER_CONNECTED = Gauge(

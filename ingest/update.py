@@ -1,6 +1,5 @@
 """PATCH: parse an update, publish it, and answer 204 once the broker has confirmed it."""
 
-import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -61,6 +60,8 @@ class UpdateEndpoint:
         else:
             bodies = split_resource(resource, sequence, self._max_message_bytes - _ENVELOPE_BYTES)
         entries = [encode_entry(sequence, request_id, str(resource_group), part) for part in bodies]
+        # The confirm may take long, and a parsed body many times the memory of its bytes.
+        del body, resource, bodies
         for segment in await self._submit(key, entries):
             self._unseen.add(key, segment, sequence)
         telemetry.UPDATES_ACCEPTED.inc()
@@ -86,9 +87,7 @@ class UpdateEndpoint:
     async def _submit(self, key: str, entries: list[bytes]) -> list[bytes]:
         """Make all entries durable; returns the segments they will leave."""
         try:
-            if len(entries) == 1:
-                return [await self._publisher.submit(key, entries[0])]
-            return await asyncio.gather(*(self._publisher.submit(key, part) for part in entries))
+            return await self._publisher.submit(key, entries)
         except PendingLimitError as error:
             raise RequestError(
                 Error.OVERLOADED, [str(error)], retry_after_s=RETRY_AFTER_S

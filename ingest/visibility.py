@@ -6,6 +6,7 @@ segments of its resources that this gateway has not yet seen, and waits until th
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 
 
@@ -25,8 +26,8 @@ class Unseen:
         self._max_age_s = max_age_s
         self._max_segments = max_segments
         self._clock = clock
-        # The oldest first: a dict keeps the order of insertion.
-        self._segments: dict[bytes, tuple[float, str, int]] = {}
+        # The oldest first. Not a dict: finding its first item slows down as items are removed.
+        self._segments: OrderedDict[bytes, tuple[float, str, int]] = OrderedDict()
         self._by_key: dict[str, set[bytes]] = {}
 
     def add(self, key: str, segment: bytes, sequence: int) -> None:

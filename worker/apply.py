@@ -11,11 +11,11 @@ import logging
 import random
 import time
 
-from ingest.runtime.broker import BROKER_ERRORS
+from ingest.runtime.broker import BrokerError
 from worker import telemetry
 from worker.consumer import Delivery
 from worker.dead_letters import DeadLetterLimit, DeadLetterPublisher
-from worker.prepare import DeadLetter, Unit, decode, prepare
+from worker.prepare import NONSENSE, DeadLetter, Unit, decode, prepare
 from worker.store import RefusedError, Store, TryLaterError
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,10 @@ class Applier:
         Raises:
             RefusedError: the database will never take them as they are.
         """
-        writes = prepare(units)
+        try:
+            writes = prepare(units)
+        except NONSENSE as error:
+            raise RefusedError(f"{type(error).__name__}: {error}"[:500]) from error
         failures = 0
         while True:
             try:
@@ -106,7 +109,7 @@ class Applier:
         while True:
             try:
                 await self._dead_letters.publish(letters)
-            except BROKER_ERRORS as error:
+            except BrokerError as error:
                 failures += 1
                 await _pause(failures, "dead letters were not confirmed", error)
             else:

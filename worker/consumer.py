@@ -8,7 +8,13 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aiormq.abc import AbstractChannel as UnderlayChannel
 
 from ingest.contract.topology import UPDATES_QUEUE
-from ingest.runtime.broker import BROKER_ERRORS, CONNECT_TIMEOUT_S, declare_topology, keep_connected
+from ingest.runtime.broker import (
+    CONNECT_TIMEOUT_S,
+    BrokerError,
+    broker_errors,
+    declare_topology,
+    keep_connected,
+)
 from worker import telemetry
 
 log = logging.getLogger(__name__)
@@ -32,8 +38,12 @@ class Delivery:
         applying it again changes nothing.
         """
         try:
-            await self.channel.basic_ack(self.tag, wait=False)
-        except BROKER_ERRORS:
+            with broker_errors():
+                # The deadline matters: aiormq's queue of frames to be written stays full for ever
+                # when its connection is lost.
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    await self.channel.basic_ack(self.tag, wait=False)
+        except BrokerError:
             telemetry.LOST_ACKS.inc()
 
 
@@ -69,10 +79,10 @@ class Consumer:
         if self._consuming is not None:
             channel, consumer_tag = self._consuming
             try:
-                await channel.basic_cancel(consumer_tag, timeout=CONNECT_TIMEOUT_S)
-            except BROKER_ERRORS as error:
-                reason = f"{type(error).__name__}: {error}"[:300]
-                log.info("could not cancel the consumer", extra={"reason": reason})
+                with broker_errors():
+                    await channel.basic_cancel(consumer_tag, timeout=CONNECT_TIMEOUT_S)
+            except BrokerError as error:
+                log.info("could not cancel the consumer", extra={"reason": str(error)})
 
     async def _use(self, connection: AbstractConnection) -> None:
         """Consume over one connection until it is lost (see broker.keep_connected)."""

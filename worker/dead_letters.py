@@ -1,17 +1,27 @@
 """Publish dead letters, with the reason, and stop a worker that would publish too many."""
 
 import aio_pika
+from aio_pika.abc import AbstractConnection
 
 from ingest.contract.message import CONTENT_TYPE
 from ingest.contract.topology import DEAD_LETTER_EXCHANGE, ROUTING_KEY
-from ingest.runtime.broker import CONNECT_TIMEOUT_S, close, connect, declare_topology
-from ingest.runtime.process import GaveUpError
+from ingest.runtime.broker import (
+    CONNECT_TIMEOUT_S,
+    broker_errors,
+    close,
+    connect,
+    declare_topology,
+)
 from worker import telemetry
 from worker.prepare import DeadLetter
 
 _WINDOW_ENTRIES = 1000
 # So few are tolerated whatever their share: a queue may hold little else.
 _TOLERATED = 20
+
+
+class GaveUpError(Exception):
+    """The worker must not go on, for a reason that an operator must see to."""
 
 
 class DeadLetterLimit:
@@ -56,26 +66,30 @@ class DeadLetterPublisher:
         """Publish dead letters, with confirms; only then may their messages be acked.
 
         Raises:
-            BROKER_ERRORS: not all were confirmed; publish them all again.
+            BrokerError: not all were confirmed; publish them all again.
         """
         connection = await connect(self._url, "worker-dead-letters")
         try:
-            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            await declare_topology(channel)
-            exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE.name, ensure=False)
-            for letter in letters:
-                message = aio_pika.Message(
-                    letter.body,
-                    content_type=CONTENT_TYPE,
-                    delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                    headers={
-                        "reason": letter.reason,
-                        "detail": letter.detail,
-                        "resourceGroup": letter.resource_group,
-                        "executionId": letter.execution_id,
-                    },
-                )
-                await exchange.publish(message, ROUTING_KEY, timeout=CONNECT_TIMEOUT_S)
-                telemetry.DEAD_LETTERS.labels(letter.reason).inc()
+            with broker_errors():
+                await self._publish(connection, letters)
         finally:
             await close(connection)
+
+    async def _publish(self, connection: AbstractConnection, letters: list[DeadLetter]) -> None:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        await declare_topology(channel)
+        exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE.name, ensure=False)
+        for letter in letters:
+            message = aio_pika.Message(
+                letter.body,
+                content_type=CONTENT_TYPE,
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                headers={
+                    "reason": letter.reason,
+                    "detail": letter.detail,
+                    "resourceGroup": letter.resource_group,
+                    "executionId": letter.execution_id,
+                },
+            )
+            await exchange.publish(message, ROUTING_KEY, timeout=CONNECT_TIMEOUT_S)
+            telemetry.DEAD_LETTERS.labels(letter.reason).inc()

@@ -32,8 +32,8 @@ from ingest.contract.message import (
 )
 from ingest.contract.points import Run, run_of
 
-# What entries that no gateway would send raise when they are decoded.
-_NONSENSE = (InvalidEntryError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+# What entries that no gateway would send raise when they are decoded or merged.
+NONSENSE = (InvalidEntryError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def decode(body: bytes) -> tuple[Unit | None, list[DeadLetter]]:
             metrics = entry.resource.get("metrics", ())
             run = run_of(entry.sequence, metrics, entry.received_at)
             change_of(entry)
-        except _NONSENSE as error:
+        except NONSENSE as error:
             detail = f"entry {number}: {type(error).__name__}: {error}"[:500]
             single = _message_of_one(body, raw)
             dead_letters.append(DeadLetter(single, "invalid-entry", detail))
@@ -128,15 +128,20 @@ def prepare(units: Iterable[Unit]) -> Writes:
     writes = Writes()
     changes: dict[str, Change] = {}
     for unit in units:
-        runs: dict[str, list[Run]] = {}
-        for _, entry, run in unit.entries:
+        runs: dict[str, tuple[int, list[Run]]] = {}
+        for number, entry, run in unit.entries:
             key = entry.key
-            runs.setdefault(key, []).append(run)
+            runs.setdefault(key, (number, []))[1].append(run)
             change = change_of(entry)
             current = changes.setdefault(key, change)
             if current is not change:
                 current.merge(change)
-        _add_segments(writes, unit, runs)
+        for key, (ordinal, of_resource) in runs.items():
+            first, *others = segments(
+                unit.message_id, ordinal, key, of_resource, isolated=unit.isolated
+            )
+            writes.last.append(first)
+            writes.segments.extend(others)
     writes.upserts = {
         RESOURCES: [resource_upsert(key, change) for key, change in changes.items()],
         TAGS: [one for key, change in changes.items() for one in value_upserts(key, change.tags)],
@@ -145,11 +150,3 @@ def prepare(units: Iterable[Unit]) -> Writes:
         ],
     }
     return writes
-
-
-def _add_segments(writes: Writes, unit: Unit, runs: dict[str, list[Run]]) -> None:
-    for ordinal, (key, of_resource) in enumerate(runs.items()):
-        number = unit.entries[0][0] if unit.isolated else ordinal
-        first, *others = segments(unit.message_id, number, key, of_resource, isolated=unit.isolated)
-        writes.last.append(first)
-        writes.segments.extend(others)

@@ -5,9 +5,10 @@ import logging
 
 from ingest.runtime.database import open_client
 from ingest.runtime.operations import operations_server
+from ingest.runtime.process import leaves
 from worker.apply import Applier
 from worker.consumer import Consumer, Delivery
-from worker.dead_letters import DeadLetterLimit, DeadLetterPublisher
+from worker.dead_letters import DeadLetterLimit, DeadLetterPublisher, GaveUpError
 from worker.settings import WorkerSettings
 from worker.store import Store, TryLaterError
 
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 
 # A batch waits for the database as long as it takes: a failed attempt only costs a log line.
 DATABASE_TIMEOUT_S = 5.0
+WRITE_TIMEOUT_S = 30.0
 _START_PAUSE_S = 0.2
 
 
@@ -23,7 +25,9 @@ class Worker:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._client = open_client(settings.mongodb_url, "worker", DATABASE_TIMEOUT_S)
+        self._client = open_client(
+            settings.mongodb_url, "worker", DATABASE_TIMEOUT_S, WRITE_TIMEOUT_S
+        )
         self._store = Store(self._client[settings.mongodb_database])
         self._consumer = Consumer(settings.amqp_url, settings.prefetch_messages)
         self._applier = Applier(
@@ -34,20 +38,28 @@ class Worker:
         self._slots = asyncio.Semaphore(settings.batches_in_flight)
         self._prepared = False
         self._draining = False
+        self._gave_up = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain.
 
         Raises:
             OSError: the operations port cannot be bound.
-            GaveUpError: see Applier.apply.
         """
         settings = self._settings
         async with operations_server(
             settings.ops_host, settings.ops_port, self._not_ready, "WORKER_OPS_PORT"
         ) as ops_port:
             log.info("started", extra={"ops_port": ops_port})
-            await self._work(stop)
+            try:
+                await self._work(stop)
+            except* GaveUpError as group:
+                self._gave_up = "; ".join(str(error) for error in leaves(group))
+            if self._gave_up:
+                # Not by ending: the next start would find the same messages, and each start
+                # lets some of them go.
+                log.error("stopped working", extra={"reason": self._gave_up})
+                await stop.wait()
         self._client.close()
         log.info("stopped")
 
@@ -97,6 +109,8 @@ class Worker:
                 await asyncio.sleep(_START_PAUSE_S)
 
     def _not_ready(self) -> list[str]:
+        if self._gave_up:
+            return [self._gave_up]
         if self._draining:
             return ["draining"]
         missing = {"broker": self._consumer.connected, "database": self._prepared}

@@ -13,36 +13,27 @@ from ingest.runtime.database import DATABASE_ERRORS, Database, prepare_database
 from worker.prepare import Writes
 
 _DUPLICATE_KEY = 11000
-# Errors of single writes that say nothing about the document: the same write may succeed later.
-# Names by the server's error_codes.yml.
-_TRANSIENT_CODES = frozenset(
+# Errors of single writes that the same document would meet for ever; by the names of the server's
+# error_codes.yml. Any other error, also one that is not known here, is tried again: blocking is
+# noticed and loses nothing, while a dead letter breaks a promise.
+_PERMANENT_CODES = frozenset(
     {
-        6,  # HostUnreachable
-        7,  # HostNotFound
-        13,  # Unauthorized: an operator's matter, like those below
-        18,  # AuthenticationFailed
-        50,  # MaxTimeMSExpired
-        64,  # WriteConcernFailed
-        89,  # NetworkTimeout
-        91,  # ShutdownInProgress
-        112,  # WriteConflict
-        133,  # FailedToSatisfyReadPreference
-        134,  # ReadConcernMajorityNotAvailableYet
-        189,  # PrimarySteppedDown
-        202,  # NetworkInterfaceExceededTimeLimit
-        262,  # ExceededTimeLimit
-        317,  # ConnectionPoolExpired
-        9001,  # SocketException
-        10058,  # LegacyNotPrimary
-        10107,  # NotWritablePrimary
-        11600,  # InterruptedAtShutdown
-        11601,  # Interrupted
-        11602,  # InterruptedDueToReplStateChange
-        13435,  # NotPrimaryNoSecondaryOk
-        13436,  # NotPrimaryOrSecondary
-        14031,  # OutOfDiskSpace
+        2,  # BadValue
+        9,  # FailedToParse
+        14,  # TypeMismatch
+        28,  # PathNotViable
+        52,  # DollarPrefixedFieldName
+        57,  # DottedFieldName
+        121,  # DocumentValidationFailure
+        10334,  # BSONObjectTooLarge
+        17280,  # KeyTooLong
+        17419,  # the document would become too large
+        17420,  # the document is too large
     }
 )
+# Upserts that collide with others' find their document the next time. Should they not, something
+# else is wrong with them.
+_MAX_COLLISIONS = 5
 
 
 class TryLaterError(Exception):
@@ -107,9 +98,12 @@ class Store:
         operations = [UpdateOne(condition, update, upsert=True) for condition, update in upserts]
         # Two workers that insert one document at the same time: one of them fails, and finds
         # the document there the next time.
-        while failed := await self._write(collection, operations):
+        for _ in range(_MAX_COLLISIONS):
+            failed = await self._write(collection, operations)
+            if not failed:
+                return 0
             operations = [operations[index] for index in failed]
-        return 0
+        raise RefusedError(f"duplicate keys in {collection}, over and over")
 
     async def _write(self, collection: str, operations: list[Any]) -> list[int]:
         """Write in no order; returns the indexes of those that failed by a duplicate key."""
@@ -131,7 +125,7 @@ def _duplicates(details: Any) -> list[int]:
     errors: Iterable[Any] = details.get("writeErrors", ())
     others = [one for one in errors if one.get("code") != _DUPLICATE_KEY]
     for one in others:
-        if one.get("code") not in _TRANSIENT_CODES:
+        if one.get("code") in _PERMANENT_CODES:
             raise RefusedError(f"code {one.get('code')}: {one.get('errmsg', '')}"[:500])
     unconfirmed = [*others, *details.get("writeConcernErrors", ())]
     if unconfirmed:

@@ -50,7 +50,7 @@ Upsert = tuple[Document, Document]
 
 
 def segment_id(message_id: bytes, ordinal: int, part: int = 0) -> bytes:
-    """Name the segment of the `ordinal`-th distinct resource in a message (16 bytes)."""
+    """Name a segment (16 bytes): `ordinal` is the number of its resource's first entry."""
     return message_id + ordinal.to_bytes(2, "big") + part.to_bytes(2, "big")
 
 
@@ -60,8 +60,8 @@ def segments(
     """Build the segments of one resource in one message: one, unless it would be too large.
 
     The first in the list must be written last: who sees it may rely on the others. `isolated`
-    segments hold one entry alone, `ordinal` being its number in the message. Their ids are
-    others: the segment of the whole message must not pass for written when only a part of it is.
+    segments hold one entry alone. Their ids are others: the segment of the whole message must
+    not pass for written when only a part of it is.
     """
     documents = []
     for part, piece in enumerate(_cut(runs), start=_ISOLATED if isolated else 0):
@@ -73,6 +73,7 @@ def segments(
                 "resource": key,
                 "firstStep": first[0],
                 "firstTimestamp": first[1],
+                "firstSequence": min(sequence for sequence, *_ in piece),
                 "lastSequence": max(sequence for sequence, *_ in piece),
                 "points": sum(points for _, _, points, _ in piece),
                 "runs": (b"[" + b",".join(texts) + b"]").decode(),

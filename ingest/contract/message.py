@@ -12,12 +12,16 @@ Readers ignore fields they don't know, so adding one needs no new version.
 from dataclasses import dataclass
 from typing import Any
 
+import jsonschema_rs
 import orjson
 
+from ingest.contract.resource import EXECUTION_ID_PATTERN, MAX_STEP, RESOURCE_GROUP_PATTERN
 from ingest.contract.timestamps import timestamp_from_ns
 
 VERSION = 1
 MESSAGE_ID_BYTES = 12
+# How many levels deeper a resource is nested in a message: message, entries, entry.
+ENVELOPE_LEVELS = 3
 CONTENT_TYPE = "application/json"
 
 
@@ -113,21 +117,65 @@ def decode_message(body: bytes) -> Message:
 
 
 def decode_entry(raw: Any) -> Entry:
-    """Decode one entry of a message.
+    """Decode one entry of a message. Its resource then has the shape that merging relies on.
 
     Raises:
-        InvalidEntryError: something that every entry has is missing or of another type.
+        InvalidEntryError: something is missing or of another type.
     """
-    try:
-        entry = Entry(raw["sequence"], raw["requestId"], raw["resourceGroup"], raw["resource"])
-        well_formed = (
-            entry.sequence.__class__ is int
-            and entry.request_id.__class__ is str
-            and entry.resource_group.__class__ is str
-            and entry.resource["executionId"].__class__ is str
-        )
-    except (KeyError, TypeError, IndexError) as error:
-        raise InvalidEntryError(f"not an entry: {error!r:.200}") from error
-    if not well_formed:
-        raise InvalidEntryError("not an entry: a field has the wrong type")
-    return entry
+    if not _ENTRY.is_valid(raw):
+        error = next(_ENTRY.iter_errors(raw))
+        place = "/".join(str(part) for part in error.instance_path)
+        raise InvalidEntryError(f"not an entry: /{place}: {error.message}"[:500])
+    if raw["sequence"].__class__ is not int:  # JSON Schema takes 1.0 for an integer
+        raise InvalidEntryError("not an entry: /sequence: is not an integer")
+    return Entry(raw["sequence"], raw["requestId"], raw["resourceGroup"], raw["resource"])
+
+
+_NAME_VALUES = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "value": {"type": "string"}},
+        "required": ["name", "value"],
+    },
+}
+# The shape of a version 1 entry, without the limits that the gateway checks: those may change, and
+# an update that was answered 204 must not be refused later.
+_ENTRY = jsonschema_rs.Draft202012Validator(
+    {
+        "type": "object",
+        "properties": {
+            "sequence": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+            "requestId": {"type": "string"},
+            "resourceGroup": {"type": "string", "pattern": RESOURCE_GROUP_PATTERN},
+            "resource": {
+                "type": "object",
+                "properties": {
+                    "executionId": {"type": "string", "pattern": EXECUTION_ID_PATTERN},
+                    "metrics": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {
+                                "name": {"type": "string"},
+                                "value": {"type": "number"},
+                                "timestamp": {"type": ["string", "null"]},
+                                "step": {
+                                    "type": ["integer", "null"],
+                                    "minimum": 0,
+                                    "maximum": MAX_STEP,
+                                },
+                                "labels": {**_NAME_VALUES, "type": ["array", "null"]},
+                            },
+                            "required": ["name", "value"],
+                        },
+                    },
+                    "tags": _NAME_VALUES,
+                    "customInfo": _NAME_VALUES,
+                },
+                "required": ["executionId"],
+            },
+        },
+        "required": ["sequence", "requestId", "resourceGroup", "resource"],
+    }
+)

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
+from ingest.contract.message import ENVELOPE_LEVELS
 from ingest.contract.resource import (
     MAX_CUSTOM_INFO_BYTES,
     MAX_NAME_CHARS,
@@ -54,10 +55,7 @@ class UpdateParser:
             PayloadTooLargeError: customInfo over 5 MB, whatever else is wrong.
             InvalidUpdateError: every violation of the schema, up to MAX_VIOLATIONS.
         """
-        try:
-            resource = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise MalformedBodyError(_why_not_json(body, error)) from error
+        resource = _loads(body)
         try:
             custom_info_bytes = _custom_info_bytes(resource, len(body))
             valid = self._validator.is_valid(resource)
@@ -75,6 +73,21 @@ class UpdateParser:
         if violations:
             raise InvalidUpdateError(violations)
         return resource  # type: ignore[no-any-return]  # the schema says it is an object
+
+
+def _loads(body: bytes) -> Any:
+    """Parse JSON that can be spliced into a message, which nests it ENVELOPE_LEVELS deeper.
+
+    Else a body at the very limit of nesting, perhaps hidden under a duplicate key, would make its
+    whole message undecodable, with everyone else's updates in it.
+    """
+    try:
+        value = orjson.loads(b"[" * ENVELOPE_LEVELS + body + b"]" * ENVELOPE_LEVELS)
+        for _ in range(ENVELOPE_LEVELS):
+            (value,) = value  # more than one: the body was not one value, but `1],[2`
+    except ValueError as error:
+        raise MalformedBodyError(_why_not_json(body, error)) from error
+    return value
 
 
 def _custom_info_bytes(resource: Any, body_bytes: int) -> int:
@@ -99,9 +112,13 @@ def check_resource_group(value: str | None) -> Violation | None:
     return None
 
 
-def _why_not_json(body: bytes, error: orjson.JSONDecodeError) -> str:
+def _why_not_json(body: bytes, error: ValueError) -> str:
     if not body.strip():
         return "the body is empty; send a MetricResource as JSON"
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as plain:  # with the right position
+        error = plain
     reason = f"the body is not JSON: {error}"
     if "\u201c".encode() in body or "\u201d".encode() in body:
         reason += "; it holds typographic quotes (\u201c \u201d) where JSON wants straight ones"

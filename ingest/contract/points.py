@@ -138,20 +138,21 @@ class PointMerger:
             )
         self._added = number
 
-    def take(self, bound: tuple[int, str] | None) -> list[Point]:
-        """Return, merged and in order, points whose key is below `bound`; None takes them all.
+    def take(self, bound: tuple[int, str] | None) -> Iterator[Point]:
+        """Yield, merged and in order, points whose key is below `bound`; None takes them all.
 
-        May return fewer than there are, so as not to sort often, but never one too many.
+        May yield fewer than there are, so as not to sort often, but never one too many. They are
+        taken by the call; merging them is left to the iteration.
         """
         items = self._items
         if bound is not None and len(items) < self._sort_at:
-            return []
+            return iter(())
         items.sort()
         end = len(items) if bound is None else bisect_left(items, bound)
         ready = items[:end]
         del items[:end]
         self._sort_at = max(self.SORT_AT_LEAST, 2 * len(items))
-        return list(_merged(ready))
+        return _merged(ready)
 
 
 def _merged(items: list[_Item]) -> Iterator[Point]:

@@ -9,21 +9,17 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
 from yarl import URL
 
 from ingest.contract.topology import EXCHANGES, QUEUES
 
 log = logging.getLogger(__name__)
-
-# Every way in which the libraries below report that the broker could not be reached or used;
-# EOFError is asyncio's, when the peer hangs up in the middle of the handshake.
-BROKER_ERRORS = (*CONNECTION_EXCEPTIONS, TimeoutError, EOFError)
 
 # Seconds. A dead peer is noticed after about three heartbeats; an abandoned socket is not worth
 # more waiting than that.
@@ -34,29 +30,69 @@ BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 3.0
 
 
+class BrokerError(Exception):
+    """The broker could not be reached or did not do what was asked, or nobody knows."""
+
+
+class QueueRefusedError(BrokerError):
+    """The queue itself said no (nack), for example since it is full. The connection works."""
+
+
+@contextmanager
+def broker_errors() -> Iterator[None]:
+    """Turn whatever aio-pika and aiormq raise inside the block into BrokerError.
+
+    When a connection closes, aiormq ends what waits for it with the reason of the close: often an
+    error of its own, but also CancelledError, though nobody cancelled the waiting task, or a bare
+    Exception (FutureStore.reject_all in its base.py). EOFError is asyncio's, when the peer hangs
+    up during the handshake.
+    """
+    try:
+        yield
+    except PublishError as error:  # a DeliveryError, too
+        raise BrokerError("the message was returned: its queue is gone") from error
+    except DeliveryError as error:
+        raise QueueRefusedError("the queue refused the message") from error
+    except (*CONNECTION_EXCEPTIONS, TimeoutError, EOFError) as error:
+        raise BrokerError(f"{type(error).__name__}: {error}"[:300]) from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise BrokerError("the connection was closed") from error
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise BrokerError("the connection was closed") from error
+
+
 async def connect(url: str, name: str) -> AbstractConnection:
     """Open a connection with a deadline and a heartbeat; `name` shows in the broker's lists.
 
     Raises:
-        BROKER_ERRORS: the broker is away, refuses the credentials, or does not answer in time.
+        BrokerError: the broker is away, refuses the credentials, or does not answer in time.
     """
     address = URL(url)
     address = address.update_query(
         {"heartbeat": str(HEARTBEAT_S), "name": name} | dict(address.query)
     )
-    async with asyncio.timeout(CONNECT_TIMEOUT_S):
-        return await aio_pika.connect(address)
+    with broker_errors():
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            return await aio_pika.connect(address)
 
 
 async def close(connection: AbstractConnection) -> None:
     """Close a connection; give up on a peer that does not answer."""
-    with suppress(*BROKER_ERRORS):
+    with suppress(BrokerError), broker_errors():
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await connection.close()
 
 
 async def declare_topology(channel: AbstractChannel) -> None:
-    """Declare every exchange and queue of the contract. Safe to repeat."""
+    """Declare every exchange and queue of the contract. Safe to repeat.
+
+    Raises whatever the libraries do: see broker_errors.
+    """
     async with asyncio.timeout(CONNECT_TIMEOUT_S):
         for exchange in EXCHANGES:
             await channel.declare_exchange(exchange.name, "direct", durable=True)
@@ -72,7 +108,7 @@ async def keep_connected(
 ) -> None:
     """Keep a connection for `use`, for ever: whenever `use` ends, connect anew and call again.
 
-    `use` must return or raise one of BROKER_ERRORS when its connection has become useless.
+    `use` must return, or let an error of the libraries pass, when its connection is useless.
     Attempts are spaced by a backoff that grows to BACKOFF_MAX_S and starts anew after a
     connection that worked. Only cancellation ends this.
     """
@@ -85,12 +121,13 @@ async def keep_connected(
             try:
                 log.info("connected to the broker", extra={"connection": name})
                 used_since = clock()
-                await use(connection)
+                with broker_errors():
+                    await use(connection)
             finally:
                 await close(connection)
             reason = "the connection was closed"
-        except BROKER_ERRORS as error:
-            reason = f"{type(error).__name__}: {error}"
+        except BrokerError as error:
+            reason = str(error)
         failures = 0 if clock() - used_since > BACKOFF_MAX_S else failures + 1
         pause = min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2 ** min(failures, 10)) * random.uniform(0.5, 1)  # noqa: S311 - jitter
         log.warning(

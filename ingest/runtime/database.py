@@ -18,12 +18,15 @@ Client = AsyncIOMotorClient[dict[str, Any]]
 Database = AsyncIOMotorDatabase[dict[str, Any]]
 
 
-def open_client(url: str, name: str, server_selection_timeout_s: float) -> Client:
+def open_client(
+    url: str, name: str, server_selection_timeout_s: float, socket_timeout_s: float
+) -> Client:
     """Make a client; it connects when it is first used, and again whenever it has to.
 
     Writes are acknowledged by a majority of the replica set, from their journals: what was
     acknowledged survives the loss of any minority. An operation for which no server is found in
-    `server_selection_timeout_s` raises.
+    `server_selection_timeout_s` raises, as does one that the server has not answered in
+    `socket_timeout_s`.
     """
     return AsyncIOMotorClient(
         url,
@@ -32,8 +35,7 @@ def open_client(url: str, name: str, server_selection_timeout_s: float) -> Clien
         journal=True,
         serverSelectionTimeoutMS=round(server_selection_timeout_s * 1000),
         connectTimeoutMS=5000,
-        # Nothing asked here takes this long; a peer that fell silent must not hold a request.
-        socketTimeoutMS=30000,
+        socketTimeoutMS=round(socket_timeout_s * 1000),
     )
 
 

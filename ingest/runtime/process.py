@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 import uvloop
 
@@ -17,10 +17,6 @@ log = logging.getLogger(__name__)
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
-
-
-class GaveUpError(Exception):
-    """The process ends itself, for a reason that an operator must see to."""
 
 
 class HasLogLevel(Protocol):
@@ -39,7 +35,7 @@ def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
     """Run a process until SIGTERM or SIGINT, which set the event its coroutine is given.
 
     `make` is called inside the event loop. Exits with 0 after draining, 1 if the process could
-    not start or gave up, 2 if a setting is missing or wrong.
+    not start or got a second signal, 2 if a setting is missing or wrong.
     """
     try:
         settings = load(settings_class, os.environ)
@@ -51,24 +47,38 @@ def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
     async def main() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            if stop.is_set():  # a second signal does not wait for the drain
+                _exit(EXIT_FAILED)
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, end)
         await make(settings)(stop)
 
     failures: list[str] = []
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(main())
-        except* (OSError, GaveUpError) as group:
-            failures = [str(error) for error in _leaves(group)]
+        except* OSError as group:
+            failures = [str(error) for error in leaves(group)]
     if failures:
         log.error("cannot go on", extra={"reason": "; ".join(failures)})
-        sys.exit(EXIT_FAILED)
+    _exit(EXIT_FAILED if failures else 0)
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+def _exit(code: int) -> NoReturn:
+    """End at once: a thread of the driver may wait for a silent database for a long time yet."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Yield the exceptions of a group and of the groups in it."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
+            yield from leaves(error)
         else:
             yield error

@@ -2,8 +2,7 @@
 
 import pytest
 
-from ingest.runtime.process import GaveUpError
-from worker.dead_letters import DeadLetterLimit
+from worker.dead_letters import DeadLetterLimit, GaveUpError
 
 
 def count(limit: DeadLetterLimit, batches: list[tuple[int, int]]) -> None:

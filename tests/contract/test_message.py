@@ -18,13 +18,14 @@ from ingest.contract.message import (
     new_message_id,
 )
 from ingest.contract.parse import InvalidUpdateError, MalformedBodyError, UpdateParser
+from ingest.contract.resource import RESOURCE_GROUP_PATTERN
 from tests.contract.strategies import MESSAGE_ID, RESOURCES, Json, texts
 
 ENTRIES = st.builds(
     Entry,
     sequence=st.integers(0, 2**63 - 1),
     request_id=texts(20),
-    resource_group=st.text("aZ0.-", min_size=3, max_size=9),
+    resource_group=st.from_regex(RESOURCE_GROUP_PATTERN, fullmatch=True),
     resource=RESOURCES,
 )
 ENTRY: Json = {

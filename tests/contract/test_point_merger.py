@@ -57,10 +57,10 @@ def merged_from_segments(merger: PointMerger, groups: list[list[Run]]) -> list[J
     documents.sort(key=lambda document: (document["firstStep"], document["firstTimestamp"]))
     points = []
     for document in documents:
-        points += merger.take((document["firstStep"], document["firstTimestamp"]))
+        points += list(merger.take((document["firstStep"], document["firstTimestamp"])))
         for sequence, run in segment_runs(document):
             merger.add(sequence, run)
-    return points + merger.take(None)
+    return points + list(merger.take(None))
 
 
 @st.composite
@@ -88,12 +88,12 @@ def test_what_take_returns_is_in_order_complete_below_the_bound_and_never_above_
     remaining = sorted(data.draw(repeated(runs)), key=lambda run: run.first)
     for run in remaining:
         bound = run.first[:2]
-        taken += merger.take(bound)
+        taken += list(merger.take(bound))
         assert all(sort_key(point)[:2] < bound for point in taken)
         merger.add(run.sequence, run.points)
-    taken += merger.take(None)
+    taken += list(merger.take(None))
     assert all(sort_key(one) < sort_key(other) for one, other in pairwise(taken))
-    assert merger.take(None) == []
+    assert list(merger.take(None)) == []
 
 
 def step_run(sequence: int, steps: range, **fields: Any) -> Run:
@@ -112,12 +112,12 @@ def test_segments_that_dont_overlap_are_not_held_back(merger_class: type[PointMe
     taken = []
     for number in range(200):
         run = step_run(number, range(100 * number, 100 * number + 100))
-        ready = merger.take(run.first[:2])
+        ready = list(merger.take(run.first[:2]))
         merger.add(run.sequence, run.points)
         taken += ready
         held += len(run.points) - len(ready)
         most_held = max(most_held, held)
-    taken += merger.take(None)
+    taken += list(merger.take(None))
     assert [point["step"] for point in taken] == list(range(20_000))
     assert most_held <= merger_class.SORT_AT_LEAST + 100
 
@@ -126,9 +126,9 @@ def test_one_overlapping_segment_delays_only_what_it_may_still_change() -> None:
     merger = EagerMerger()
     merger.add(1, step_run(1, range(10)).points)
     merger.add(2, step_run(2, range(5, 1000)).points)
-    assert [point["step"] for point in merger.take((7, ""))] == list(range(7))
+    assert [point["step"] for point in list(merger.take((7, "")))] == list(range(7))
     merger.add(3, step_run(3, range(7, 9), value=3).points)
-    rest = merger.take(None)
+    rest = list(merger.take(None))
     assert [point["step"] for point in rest] == list(range(7, 1000))
     assert [point["value"] for point in rest[:3]] == [3, 3, 1]
 
@@ -138,7 +138,7 @@ def test_a_bound_inside_one_step_is_compared_by_timestamp() -> None:
     early, late = "2024-01-01T00:00:00.500Z", "2024-01-01T00:00:00.500001Z"
     for timestamp in (late, early):
         merger.add(1, [{"name": "a", "value": 1, "timestamp": timestamp}])
-    assert [point["timestamp"] for point in merger.take((-1, late[:-1]))] == [early]
+    assert [point["timestamp"] for point in list(merger.take((-1, late[:-1])))] == [early]
 
 
 def test_a_point_without_step_comes_before_step_zero() -> None:
@@ -146,4 +146,4 @@ def test_a_point_without_step_comes_before_step_zero() -> None:
     without = {"name": "z", "value": 1, "timestamp": "2030-01-01T00:00:00.000Z"}
     zero = {"name": "a", "value": 1, "timestamp": "2020-01-01T00:00:00.000Z", "step": 0}
     merger.add(1, [zero, without])
-    assert merger.take(None) == [without, zero]
+    assert list(merger.take(None)) == [without, zero]

@@ -136,8 +136,8 @@ def test_every_resource_of_a_message_is_announced_by_the_segment_of_its_ordinal(
 ) -> None:
     unit = unit_of(encode_message(MESSAGE_ID, [item.encode() for item in items]))
     last = {document["_id"]: document["resource"] for document in prepare([unit]).last}
-    keys = list(dict.fromkeys(item.key for item in items))
-    assert last == {segment_id(MESSAGE_ID, number): key for number, key in enumerate(keys)}
+    first = {item.key: number for number, item in reversed(list(enumerate(items)))}
+    assert last == {segment_id(MESSAGE_ID, number): key for key, number in first.items()}
 
 
 @given(updates())

@@ -64,6 +64,7 @@ def test_what_one_message_holds_of_one_resource_is_usually_one_segment() -> None
         "resource": KEY,
         "firstStep": 3,
         "firstTimestamp": T[:-1],
+        "firstSequence": 5,
         "lastSequence": 9,
         "points": 20,
         "runs": orjson.dumps([[run.sequence, run.points] for run in runs]).decode(),

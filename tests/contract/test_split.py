@@ -28,7 +28,7 @@ def effect(resources: list[Json], sequence: int) -> tuple[Change, list[Json]]:
         changes.append(change_of(entry))
     for change in changes[1:]:
         changes[0].merge(change)
-    return changes[0], merger.take(None)
+    return changes[0], list(merger.take(None))
 
 
 def framing(part: Json) -> int:

@@ -29,7 +29,9 @@ class Load:
         executions: int = 20,
         points: int = 3,
         most: int = 1_000_000,
+        pause_s: float = 0.05,
     ) -> None:
+        """Prepare a load; `pause_s` is how long a connection waits after a request failed."""
         self.ledger = Ledger()
         self.sent = 0
         self._urls = [url + "/lm/metrics" for url in urls]
@@ -37,6 +39,7 @@ class Load:
         self._executions = [f"execution-{number}" for number in range(executions)]
         self._points = points
         self._most = most
+        self._pause_s = pause_s
         self._steps = itertools.count()
         self._random = random.Random(1)  # noqa: S311 - repeatable
         self._stopping = False
@@ -65,9 +68,8 @@ class Load:
             }
             outcome = await self._send(session, execution_id, points)
             self.ledger.record(execution_id, points, outcome)
-            if outcome is Outcome.UNANSWERED:
-                # The gateway is away: don't fill the ledger with refused connections.
-                await asyncio.sleep(0.05)
+            if outcome is not Outcome.ACCEPTED:
+                await asyncio.sleep(self._pause_s)  # don't fill the ledger with refusals
 
     async def _send(
         self, session: aiohttp.ClientSession, execution_id: str, points: Points

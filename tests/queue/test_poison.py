@@ -37,10 +37,13 @@ def message(*entries: bytes, number: int = 0) -> bytes:
     [
         (b"\xff\x00 no json", "undecodable", "not JSON"),
         (b'{"version":2,"id":"00","entries":[]}', "undecodable", "unknown message version 2"),
-        (message(b'{"sequence":1}'), "invalid-entry", "KeyError"),
+        (message(b'{"sequence":1}'), "invalid-entry", "requestId"),
         (message(entry("poisoned", metrics=[{"name": "n", "value": 1, "timestamp": "x"}])),
          "invalid-entry", "not an RFC 3339 date-time"),
-        (message(entry("poisoned", sequence=2**63)), "refused", "8-byte"),
+        (message(entry("poisoned", sequence=2**63)), "invalid-entry", "/sequence"),
+        (message(entry("poisoned", metrics=[{"name": 5, "value": 1}])), "invalid-entry", "/name"),
+        (message(entry("a/b", tags=[{"name": "c", "value": "d"}])), "invalid-entry", "executionId"),
+        (message(entry("poisoned", tags=[{"name": "c", "value": 1}])), "invalid-entry", "/value"),
     ],
 )  # fmt: skip
 async def test_poison_is_dead_lettered_with_its_reason_and_neighbours_are_stored(
@@ -98,8 +101,32 @@ async def test_a_worker_that_would_dead_letter_everything_stops_itself(site: Sit
     async with channel_of(site) as channel:
         await put(channel, *[b'{"version":99}'] * 200)
         worker.launch()
-        assert await asyncio.to_thread(worker.await_end) == 1
-        assert "dead letters" in worker.logs()[-1]["reason"]
+
+        def has_stopped() -> bool:
+            return any(line["message"] == "stopped working" for line in worker.logs())
+
+        assert await asyncio.to_thread(wait_for, has_stopped, 20)
+        # It stays, so that nobody restarts it and each restart dead-letters some more.
+        assert not worker.is_ready()
         dead = await length(channel, DEAD_LETTER_QUEUE)
         assert dead < 50  # some are tolerated whatever their share
         await until_length(channel, 200 - dead)
+        worker.terminate()
+        assert await asyncio.to_thread(worker.await_end) == 0
+
+
+async def test_a_nested_body_hidden_under_a_duplicate_key_harms_nobody(site: Site) -> None:
+    gateway, worker = site.gateway(), site.worker()
+    gateway.start()
+    worker.start()
+    deep = b"[" * 1021 + b"]" * 1021
+    hostile = b'{"executionId":"evil","createdAt":%b,"createdAt":"x"}' % deep
+    async with Client(gateway.url) as client:
+        answers = await asyncio.gather(
+            *(client.patch(hostile) for _ in range(5)),
+            *(client.patch({"executionId": f"good-{n}"}) for n in range(20)),
+        )
+        assert [answer.status for answer in answers] == [400] * 5 + [204] * 20
+        for n in range(20):
+            assert await client.resource(f"good-{n}")
+        assert worker.metric("worker_dead_letters_total") == 0
