@@ -1,5 +1,6 @@
 """DELETE: hide everything that a resource got before the request."""
 
+import asyncio
 import logging
 
 from aiohttp import web
@@ -23,12 +24,18 @@ class DeletionEndpoint:
     """Answer DELETE."""
 
     def __init__(
-        self, store: Store, reader: Reader, sequences: SequenceSource, unseen: Unseen
+        self,
+        store: Store,
+        reader: Reader,
+        sequences: SequenceSource,
+        unseen: Unseen,
+        timeout_s: float,
     ) -> None:
         self._store = store
         self._reader = reader
         self._sequences = sequences
         self._unseen = unseen
+        self._timeout_s = timeout_s
 
     async def __call__(self, request: BaseRequest, request_id: str) -> web.StreamResponse:
         """Answer one request."""
@@ -37,9 +44,16 @@ class DeletionEndpoint:
         key = resource_key(resource_group, execution_id)
         # On receipt: what this gateway accepts from now on comes after the deletion.
         sequence = self._sequences.next()
-        async with self._reader.of_resources([key]):
-            expected = bool(self._unseen.of([key]))
-        if not await self._store.delete(key, sequence) and not expected:
+        # Wait for what was accepted before. What is not applied by then is still on the queue: it
+        # is there to be deleted, so that is no 404.
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                async with self._reader.of_resources([key]):
+                    expected = bool(self._unseen.of([key]))
+                existed = await self._store.delete(key, sequence)
+        except TimeoutError as error:
+            raise RequestError(Error.DATABASE_AWAY, retry_after_s=1) from error
+        if not existed and not expected:
             raise RequestError(Error.NOT_FOUND)
         try:
             await self._store.purge(key, sequence)

@@ -31,7 +31,7 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 
 
 class Dispatcher:
-    """Answer every request: the server's handler, and the only place that catches Exception."""
+    """Answer every request: the server's handler. A bug ends one request only."""
 
     def __init__(self, routes: Mapping[str, Mapping[str, Endpoint]]) -> None:
         """Take the endpoints by path and method."""

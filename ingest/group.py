@@ -5,10 +5,8 @@ import asyncio
 from ingest.contract.documents import segment_id
 from ingest.contract.message import encode_message, new_message_id
 
-# What a message adds to its entries, and an entry to the next.
-_ENVELOPE_BYTES = 64
-# segment_id has two bytes for the ordinal.
-MAX_ENTRIES = 65535
+# What a message adds to its entries.
+_FRAME_BYTES = 64
 
 
 class Group:
@@ -17,7 +15,7 @@ class Group:
     def __init__(self, sequence: int, origin: bytes, deadline: float) -> None:
         self.id = new_message_id(sequence, origin)
         self.deadline = deadline
-        self.bytes = _ENVELOPE_BYTES
+        self.bytes = _FRAME_BYTES
         self._entries: list[bytes] = []
         self._ordinals: dict[str, int] = {}
         self._waiters: list[asyncio.Future[None]] = []

@@ -25,7 +25,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from ingest import telemetry
 from ingest.contract.message import CONTENT_TYPE
 from ingest.contract.topology import ROUTING_KEY, UPDATES_EXCHANGE
-from ingest.group import MAX_ENTRIES, Group
+from ingest.group import Group
 from ingest.runtime.broker import (
     BrokerError,
     QueueRefusedError,
@@ -69,7 +69,7 @@ class Publisher:
         self._origin = origin
         self._exchange: AbstractExchange | None = None
         self._connection_lost = asyncio.Event()
-        self._answered_at = 0.0
+        self._answered_at = -math.inf
         self._groups: deque[Group] = deque()
         self._pending_bytes = 0
         self._in_flight = 0
@@ -131,7 +131,7 @@ class Publisher:
         last = self._groups[-1] if self._groups else None
         if (
             last is None
-            or len(last) >= min(limits.max_group_entries, MAX_ENTRIES)
+            or len(last) >= limits.max_group_entries
             or last.bytes + size > limits.max_group_bytes
         ):
             last = self._new_group()
@@ -157,7 +157,7 @@ class Publisher:
 
     async def _commit(self, group: Group, exchange: AbstractExchange) -> None:
         """Publish one group and tell its requests how it went."""
-        error: Exception = PublishError("the broker did not confirm in time")
+        error: Exception = PublishError("the gateway was stopped")
         started = self._loop.time()
         try:
             await self._publish(group, exchange)
@@ -200,7 +200,8 @@ class Publisher:
             slow = isinstance(error.__cause__, TimeoutError)
             if not slow or silent_s >= self._limits.confirm_timeout_s:
                 self._lose_connection()
-            raise PublishError("the broker did not confirm in time") from error
+            why = "the broker did not confirm in time" if slow else str(error)
+            raise PublishError(why) from error
         self._answered_at = self._loop.time()
 
     def _count_failure(self, error: BrokerError) -> None:
@@ -210,7 +211,7 @@ class Publisher:
     async def _use(self, connection: AbstractConnection) -> None:
         """Use one connection until it is lost (see broker.keep_connected)."""
         self._connection_lost = lost = asyncio.Event()
-        self._answered_at = -math.inf
+        self._answered_at = -math.inf  # so that a probe without a confirm ends the connection
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         channel.close_callbacks.add(lambda *_: lost.set())
         connection.close_callbacks.add(lambda *_: lost.set())

@@ -49,7 +49,8 @@ class QueryEndpoint:
                     pieces = _joined(encode_answer(snapshot, resources, query.sections))
                     first = await anext(pieces)
             except TimeoutError as error:
-                raise RequestError(Error.DATABASE_AWAY, retry_after_s=1) from error
+                detail = f"nothing was found within {self._first_piece_timeout_s:g} seconds"
+                raise RequestError(Error.DATABASE_AWAY, [detail], retry_after_s=1) from error
             return await _send(request, request_id, first, pieces)
 
 

@@ -49,7 +49,7 @@ class Reader:
                         # A deletion, perhaps through another gateway, may have removed them.
                         keys = self._unseen.keys(waiting - settled)
                         deletions = await snapshot.deletions(keys)
-                        settled |= self._unseen.deleted(waiting, deletions)
+                        settled |= self._unseen.deleted(waiting - settled, deletions)
                     self._unseen.seen(settled)
                     waiting -= settled
                 if not waiting or loop.time() + pause > deadline:

@@ -54,7 +54,7 @@ class Gateway:
             settings.amqp_url,
             PublisherLimits(
                 settings.max_pending_bytes,
-                settings.max_group_bytes,
+                min(settings.max_group_bytes, settings.max_message_bytes),
                 settings.max_group_entries,
                 settings.max_messages_in_flight,
                 settings.confirm_timeout_s,
@@ -127,8 +127,9 @@ class Gateway:
             self._unseen,
             settings.max_message_bytes,
         )
-        query = QueryEndpoint(reader, settings.read_wait_s + READ_TIMEOUT_S)
-        deletion = DeletionEndpoint(self._store, reader, self._sequences, self._unseen)
+        timeout_s = settings.read_wait_s + READ_TIMEOUT_S
+        query = QueryEndpoint(reader, timeout_s)
+        deletion = DeletionEndpoint(self._store, reader, self._sequences, self._unseen, timeout_s)
         return Dispatcher({METRICS_PATH: {"PATCH": update, "GET": query, "DELETE": deletion}})
 
     @asynccontextmanager

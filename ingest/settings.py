@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 
 from ingest.runtime.settings import (
-    AMQP_URL,
-    DATABASE_NAME,
     HOST,
-    LOG_LEVEL,
-    MONGODB_URL,
     PORT,
+    ProcessSettings,
     integer,
     seconds,
     setting,
@@ -18,26 +15,15 @@ _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class GatewaySettings:
-    """Everything that can be set, with its default. See the README's table."""
+class GatewaySettings(ProcessSettings):
+    """What else can be set, with its default. See the README's table."""
 
-    amqp_url: str = setting("AMQP_URL", AMQP_URL, about="The broker.")
-    mongodb_url: str = setting("MONGODB_URL", MONGODB_URL, about="The database: a replica set.")
-    mongodb_database: str = setting(
-        "MONGODB_DATABASE", DATABASE_NAME, "metrics", about="The database's name."
-    )
     host: str = setting(
         "INGEST_HOST", HOST, "127.0.0.1", about="The address both ports are bound to."
     )
     port: int = setting("INGEST_PORT", PORT, 8080, about="The port for clients.")
     ops_port: int = setting(
         "INGEST_OPS_PORT", PORT, 8081, about="The port for /livez, /readyz and /metrics."
-    )
-    log_level: str = setting(
-        "LOG_LEVEL",
-        LOG_LEVEL,
-        "info",
-        about="Logs from this level up. Every refused request is logged; at debug every request.",
     )
     max_body_bytes: int = setting(
         "INGEST_MAX_BODY_BYTES",
@@ -73,13 +59,13 @@ class GatewaySettings:
         "INGEST_MAX_GROUP_BYTES",
         integer(1024, 16 * _MIB),
         _MIB,
-        about="Bytes after which a message takes no further update.",
+        about="The largest message that several updates share.",
     )
     max_group_entries: int = setting(
         "INGEST_MAX_GROUP_ENTRIES",
         integer(1, 65535),
         500,
-        about="Updates after which a message takes no further one.",
+        about="Updates that share a message at most (a segment's id has two bytes for it).",
     )
     max_message_bytes: int = setting(
         "INGEST_MAX_MESSAGE_BYTES",

@@ -5,10 +5,10 @@ from prometheus_client import Counter, Gauge, Histogram
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _ENTRIES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
-REQUESTS = Counter("ingest_requests", "Requests answered.", ["method", "status"])
+REQUESTS = Counter("ingest_requests", "Requests, by how they ended.", ["method", "status"])
 REQUEST_SECONDS = Histogram(
     "ingest_request_duration_seconds",
-    "Time from a request's headers to its answer.",
+    "Time from a request's headers to the end of its answer.",
     ["method"],
     buckets=_SECONDS,
 )

@@ -76,7 +76,7 @@ class UpdateEndpoint:
         except MalformedBodyError as error:
             raise RequestError(Error.BODY_MALFORMED, [*details, str(error)]) from error
         except PayloadTooLargeError as error:
-            raise RequestError(Error.PAYLOAD_LIMIT, [str(error)]) from error
+            raise RequestError(Error.PAYLOAD_LIMIT, [*details, str(error)]) from error
         except InvalidUpdateError as error:
             details += [str(violation) for violation in error.violations]
             raise RequestError(Error.BODY_INVALID, details) from error

@@ -56,7 +56,7 @@ class Unseen:
         return {self._segments[one][1] for one in segments if one in self._segments}
 
     def deleted(self, segments: Iterable[bytes], deletions: Mapping[str, int]) -> set[bytes]:
-        """Return those of the segments that a deletion hides (resource key to its sequence)."""
+        """Return those that are forgotten or that a deletion (of a key, a sequence) hides."""
         return {
             segment
             for segment in segments

@@ -50,7 +50,7 @@ class DeadLetterLimit:
         total = min(total, _WINDOW_ENTRIES)
         if dead and self._dead > max(_TOLERATED, self._max_share * total):
             raise GaveUpError(
-                f"{self._dead:.0f} of the last {total:.0f} updates would be dead letters: this "
+                f"{self._dead:.0f} of the last {total:.0f} would be dead letters: this "
                 "release cannot read the queue, or the database refuses everything; the messages "
                 "stay on the queue (WORKER_MAX_DEAD_LETTER_PERCENT=100 lets them go)"
             )

@@ -49,7 +49,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Entries that are applied together or not at all: a message, or one entry of it alone."""
+    """Entries that are written together: a message, or one entry of it alone."""
 
     source: bytes
     message_id: bytes
@@ -101,7 +101,10 @@ class Writes:
 
 
 def decode(body: bytes) -> tuple[Unit | None, list[DeadLetter]]:
-    """Decode one message; entries that make no sense become dead letters."""
+    """Decode one message; what makes no sense becomes dead letters.
+
+    There is no unit if nothing of the message can be decoded.
+    """
     try:
         message = decode_message(body)
     except UndecodableMessageError as error:
@@ -113,7 +116,7 @@ def decode(body: bytes) -> tuple[Unit | None, list[DeadLetter]]:
             entry = decode_entry(raw)
             metrics = entry.resource.get("metrics", ())
             run = run_of(entry.sequence, metrics, entry.received_at)
-            change_of(entry)
+            change_of(entry)  # only to see that it can be merged
         except NONSENSE as error:
             detail = f"entry {number}: {type(error).__name__}: {error}"[:500]
             single = _message_of_one(body, raw)

@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 
 from ingest.runtime.settings import (
-    AMQP_URL,
-    DATABASE_NAME,
     HOST,
-    LOG_LEVEL,
-    MONGODB_URL,
     PORT,
+    ProcessSettings,
     integer,
     seconds,
     setting,
@@ -18,21 +15,15 @@ _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """Everything that can be set, with its default. See the README's table."""
+class WorkerSettings(ProcessSettings):
+    """What else can be set, with its default. See the README's table."""
 
-    amqp_url: str = setting("AMQP_URL", AMQP_URL, about="The broker.")
-    mongodb_url: str = setting("MONGODB_URL", MONGODB_URL, about="The database: a replica set.")
-    mongodb_database: str = setting(
-        "MONGODB_DATABASE", DATABASE_NAME, "metrics", about="The database's name."
-    )
     ops_host: str = setting(
         "WORKER_OPS_HOST", HOST, "127.0.0.1", about="The address the port is bound to."
     )
     ops_port: int = setting(
         "WORKER_OPS_PORT", PORT, 8082, about="The port for /livez, /readyz and /metrics."
     )
-    log_level: str = setting("LOG_LEVEL", LOG_LEVEL, "info", about="Logs from this level up.")
     prefetch_messages: int = setting(
         "WORKER_PREFETCH_MESSAGES",
         integer(1, 2000),
@@ -67,5 +58,5 @@ class WorkerSettings:
         "WORKER_MAX_DEAD_LETTER_PERCENT",
         integer(1, 100),
         10,
-        about="A worker that would dead-letter more of the last 1000 updates stops itself.",
+        about="With more dead letters among the last 1000 updates the worker stops working.",
     )

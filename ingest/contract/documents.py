@@ -6,6 +6,9 @@
 | tags, custom_info | resource key / name | upsert: `$max` entry = {sequence, value} |
 | metric_segments | message id, ordinal, part | insert only; a duplicate was applied before |
 
+Tags and custom info also have `name`, `resource` (its key) and `resourceGroup`; a segment has
+`resource`, its least key in `firstStep` and `firstTimestamp`, the range of its sequences in
+`firstSequence` and `lastSequence`, and for operators the number of its `points`.
 createdAt, modifiedAt and deletedAt are sequence numbers (see message.py). A segment holds the
 runs that one message carried for one resource, as JSON text `[[sequence, [point, ...]], ...]`:
 four times as fast to build as BSON and as small. Every update leaves a segment, if need be one

@@ -67,7 +67,7 @@ def resource_key(resource_group: str, execution_id: str) -> str:
 
 
 def new_message_id(sequence: int, origin: bytes) -> bytes:
-    """Return a message id: the first entry's sequence, then 4 bytes that name the gateway.
+    """Return a message id: a sequence drawn for it, then 4 bytes that name the gateway.
 
     The sequence comes first so that ids grow with time: an index on them grows at its end.
     """

@@ -35,7 +35,7 @@ class MalformedBodyError(ValueError):
 
 
 class PayloadTooLargeError(ValueError):
-    """customInfo is larger than 5 MB."""
+    """customInfo is larger than 5 MiB."""
 
 
 class UpdateParser:
@@ -51,8 +51,8 @@ class UpdateParser:
 
         Raises:
             MalformedBodyError: not JSON. NaN, infinities, 1e400, lone surrogates, invalid
-                UTF-8 and nesting deeper than 1024 are not JSON here.
-            PayloadTooLargeError: customInfo over 5 MB, whatever else is wrong.
+                UTF-8 and nesting deeper than some 250 levels are not JSON here.
+            PayloadTooLargeError: customInfo over 5 MiB, whatever else is wrong.
             InvalidUpdateError: every violation of the schema, up to MAX_VIOLATIONS.
         """
         resource = _loads(body)

@@ -1,7 +1,7 @@
 """The MetricResource that a client sends: its JSON Schema and its limits.
 
-Source of every limit: SAP AI Core, "Store Metric Data". Where that page is silent the README's
-Decisions say what was chosen. The same schema validates requests and is meant to be published.
+Source of every limit: SAP AI Core, "Store Metric Data". Where that page is silent a
+comment says what was chosen.
 """
 
 from typing import Any

@@ -8,8 +8,6 @@ import orjson
 from ingest.contract.points import run_of
 from ingest.contract.timestamps import timestamp_from_ns
 
-Part = dict[str, Any]
-
 
 def split_resource(resource: dict[str, Any], sequence: int, max_bytes: int) -> list[bytes]:
     """Return JSON MetricResources of about `max_bytes` that together mean the same as one.

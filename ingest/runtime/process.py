@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn, TypeVar
 
 import uvloop
 
 from ingest.runtime.logs import start_logging
-from ingest.runtime.settings import SettingsError, load
+from ingest.runtime.settings import ProcessSettings, SettingsError, load
 
 log = logging.getLogger(__name__)
 
@@ -19,15 +19,7 @@ EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 
 
-class HasLogLevel(Protocol):
-    """What every process can be set to."""
-
-    @property
-    def log_level(self) -> str:
-        """The lowest level that is logged."""
-
-
-S = TypeVar("S", bound=HasLogLevel)
+S = TypeVar("S", bound=ProcessSettings)
 Run = Callable[[asyncio.Event], Awaitable[None]]
 
 
@@ -63,6 +55,9 @@ def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
             runner.run(main())
         except* OSError as group:
             failures = [str(error) for error in leaves(group)]
+        except* Exception as group:
+            log.exception("a bug ended the process")
+            failures = [repr(error) for error in leaves(group)]
     if failures:
         log.error("cannot go on", extra={"reason": "; ".join(failures)})
     _exit(EXIT_FAILED if failures else 0)

@@ -138,3 +138,20 @@ DATABASE_NAME = text(
     38,
 )
 LOG_LEVEL = choice("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """What gateway and worker are both set to."""
+
+    amqp_url: str = setting("AMQP_URL", AMQP_URL, about="The broker.")
+    mongodb_url: str = setting("MONGODB_URL", MONGODB_URL, about="The database: a replica set.")
+    mongodb_database: str = setting(
+        "MONGODB_DATABASE", DATABASE_NAME, "metrics", about="The database's name."
+    )
+    log_level: str = setting(
+        "LOG_LEVEL",
+        LOG_LEVEL,
+        "info",
+        about="Logs from this level up. Refused requests are logged at info, all at debug.",
+    )
