@@ -2,8 +2,6 @@
 
 import asyncio
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
@@ -52,36 +50,32 @@ class BodyReader:
         if request.content.is_eof():
             body = request.content.read_nowait()
         else:
-            with self._reserved(request.content_length):
-                body = await self._receive(request, expected=expected)
+            body = await self._receive(request, expected=expected)
         if len(body) > self._max_bytes:
             raise self._too_large()
         return body if encoding == "identity" else self._decompress(body, encoding)
 
-    @contextmanager
-    def _reserved(self, length: int | None) -> Iterator[None]:
-        """Count a body that is being received; a chunked one counts with the largest size.
+    def _reserve(self, size: int) -> int:
+        """Count a body that is being received, unless it is small; returns what was counted.
 
-        Admitted or refused at the start: were they all let in, none of them would get through.
+        A large one is admitted or refused as a whole and early: were all let in, none of them
+        would get through.
         """
-        size = self._max_bytes if length is None else length
         if size <= _SMALL_BYTES:
-            size = 0
-        elif self._receiving_bytes and self._receiving_bytes + size > self._max_receiving_bytes:
+            return 0
+        if self._receiving_bytes and self._receiving_bytes + size > self._max_receiving_bytes:
             raise RequestError(
                 Error.OVERLOADED,
                 [f"{self._receiving_bytes} bytes of bodies are being received"],
                 retry_after_s=1,
             )
         self._receiving_bytes += size
-        try:
-            yield
-        finally:
-            self._receiving_bytes -= size
+        return size
 
     async def _receive(self, request: BaseRequest, *, expected: bool) -> bytes:
         chunks = []
         size = 0
+        reserved = self._reserve(request.content_length or 0)
         try:
             async with asyncio.timeout(self._timeout_s):
                 if expected:
@@ -92,12 +86,16 @@ class BodyReader:
                     size += len(chunk)
                     if size > self._max_bytes:
                         raise self._too_large()
+                    if size > _SMALL_BYTES and not reserved:  # of unknown length
+                        reserved = self._reserve(self._max_bytes)
         except RequestPayloadError as error:  # a chunk that is none
             raise RequestError(Error.HTTP_INVALID, [f"the body: {error}"[:300]]) from error
         except TimeoutError as error:
             raise RequestError(
                 Error.BODY_TIMEOUT, [f"send it within {self._timeout_s:g} seconds"]
             ) from error
+        finally:
+            self._receiving_bytes -= reserved
         return b"".join(chunks)
 
     def _decompress(self, body: bytes, encoding: str) -> bytes:

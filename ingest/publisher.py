@@ -163,6 +163,10 @@ class Publisher:
             await self._publish(group, exchange)
         except PublishError as refused:
             error = refused
+        except Exception:  # a bug, here or in a library, must not end all that is in flight
+            log.exception("a message could not be published by a bug")
+            error = PublishError("an internal error occurred")
+            self._lose_connection()
         else:
             telemetry.CONFIRM_SECONDS.observe(self._loop.time() - started)
             telemetry.GROUP_ENTRIES.observe(len(group))
@@ -185,6 +189,7 @@ class Publisher:
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
             message_id=group.id.hex(),
         )
+        connection_lost = self._connection_lost
         try:
             with broker_errors():
                 async with asyncio.timeout_at(group.deadline):
@@ -198,7 +203,8 @@ class Publisher:
             # A broker that is only slow still answers others: then the connection is kept.
             silent_s = self._loop.time() - self._answered_at
             slow = isinstance(error.__cause__, TimeoutError)
-            if not slow or silent_s >= self._limits.confirm_timeout_s:
+            silent = not slow or silent_s >= self._limits.confirm_timeout_s
+            if silent and self._connection_lost is connection_lost:  # not of an earlier one
                 self._lose_connection()
             why = "the broker did not confirm in time" if slow else str(error)
             raise PublishError(why) from error

@@ -33,7 +33,15 @@ from ingest.contract.message import (
 from ingest.contract.points import Run, run_of
 
 # What entries that no gateway would send raise when they are decoded or merged.
-NONSENSE = (InvalidEntryError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+NONSENSE = (
+    InvalidEntryError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)

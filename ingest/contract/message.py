@@ -104,8 +104,11 @@ def decode_message(body: bytes) -> Message:
         raise UndecodableMessageError(f"not JSON: {error}") from error
     if not isinstance(message, dict) or "version" not in message:
         raise UndecodableMessageError("not a message: it has no version")
-    if message["version"] != VERSION or message["version"].__class__ is not int:
-        raise UndecodableMessageError(f"unknown message version {message['version']!r:.40}")
+    version = message["version"]
+    if version.__class__ is not int:
+        raise UndecodableMessageError("not a message: its version is no integer")
+    if version != VERSION:
+        raise UndecodableMessageError(f"unknown message version {version}")
     try:
         message_id = bytes.fromhex(message["id"])
         entries = message["entries"]

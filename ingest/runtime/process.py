@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import NoReturn, TypeVar
 
 import uvloop
@@ -54,10 +55,10 @@ def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
         try:
             runner.run(main())
         except* OSError as group:
-            failures = [str(error) for error in leaves(group)]
+            failures += [str(error) or repr(error) for error in leaves(group)]
         except* Exception as group:
             log.exception("a bug ended the process")
-            failures = [repr(error) for error in leaves(group)]
+            failures += [repr(error) for error in leaves(group)]
     if failures:
         log.error("cannot go on", extra={"reason": "; ".join(failures)})
     _exit(EXIT_FAILED if failures else 0)
@@ -65,8 +66,9 @@ def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
 
 def _exit(code: int) -> NoReturn:
     """End at once: a thread of the driver may wait for a silent database for a long time yet."""
-    logging.shutdown()
-    sys.stdout.flush()
+    with suppress(OSError, ValueError):  # nobody reads the logs any longer
+        logging.shutdown()
+        sys.stdout.flush()
     os._exit(code)
 
 

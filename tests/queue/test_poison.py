@@ -36,6 +36,7 @@ def message(*entries: bytes, number: int = 0) -> bytes:
     ("poison", "reason", "detail"),
     [
         (b"\xff\x00 no json", "undecodable", "not JSON"),
+        (b'{"version":%b%b}' % (b"[" * 1000, b"]" * 1000), "undecodable", "no integer"),
         (b'{"version":2,"id":"00","entries":[]}', "undecodable", "unknown message version 2"),
         (message(b'{"sequence":1}'), "invalid-entry", "requestId"),
         (message(entry("poisoned", metrics=[{"name": "n", "value": 1, "timestamp": "x"}])),
