@@ -8,9 +8,9 @@ are still refused entry by entry; an entry that is refused alone becomes a dead 
 
 import asyncio
 import logging
-import random
 import time
 
+from ingest.runtime.backoff import backoff_s
 from ingest.runtime.broker import BrokerError
 from worker import telemetry
 from worker.consumer import Delivery
@@ -117,7 +117,7 @@ class Applier:
 
 
 async def _pause(failures: int, what: str, error: Exception) -> None:
-    pause = min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2 ** min(failures, 10)) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+    pause = backoff_s(failures, BACKOFF_MIN_S, BACKOFF_MAX_S)
     log.warning(
         "trying again",
         extra={

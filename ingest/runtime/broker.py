@@ -8,7 +8,6 @@ are still its own. Here a connection lives exactly as long as one call of its us
 import asyncio
 import logging
 import math
-import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -18,6 +17,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishErr
 from yarl import URL
 
 from ingest.contract.topology import EXCHANGES, QUEUES
+from ingest.runtime.backoff import backoff_s
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ async def keep_connected(
         except BrokerError as error:
             reason = str(error)
         failures = 0 if clock() - used_since > BACKOFF_MAX_S else failures + 1
-        pause = min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2 ** min(failures, 10)) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+        pause = backoff_s(failures, BACKOFF_MIN_S, BACKOFF_MAX_S)
         log.warning(
             "no connection to the broker: trying again",
             extra={"connection": name, "reason": reason[:300], "pause_s": round(pause, 2)},

@@ -9,7 +9,7 @@ from pymongo import MongoClient
 from deploy.local.mongodb import MongoDB
 from deploy.local.rabbitmq import RabbitMQ
 from tests.faults.proxy import Proxy
-from tests.faults.test_processes import started, under, until_sent, until_stored
+from tests.faults.scenario import started, under, until_sent, until_stored
 from tests.harness.client import Client
 from tests.harness.ledger import Outcome
 from tests.harness.load import Load

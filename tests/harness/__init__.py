@@ -1,1 +1,1 @@
-"""What tests drive the product with: its processes, and a client."""
+"""What tests drive the product with: its processes, a client, a load, and the ledger."""
