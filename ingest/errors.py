@@ -31,6 +31,8 @@ class Error(Enum):
     HEADER_INVALID = Failure(400, "02011004", "A request header is missing or incorrect.")
     ENCODING_INVALID = Failure(400, "02011005", "The body does not match its Content-Encoding.")
     HTTP_INVALID = Failure(400, "02011006", "The request is not valid HTTP.")
+    UNAUTHENTICATED = Failure(401, "02011041", "A valid bearer token is required.")
+    FORBIDDEN = Failure(403, "02011042", "The bearer token does not permit this.")
     PATH_UNKNOWN = Failure(404, "02011011", "There is nothing at this path.")
     NOT_FOUND = Failure(404, "02010055", "Metrics was not found.")  # published
     METHOD_NOT_ALLOWED = Failure(405, "02011012", "This path does not have that method.")
@@ -38,17 +40,19 @@ class Error(Enum):
     PAYLOAD_LIMIT = Failure(413, "02000005", "PayloadLimitException")  # published
     MEDIA_TYPE = Failure(415, "02011014", "The media type or encoding is not supported.")
     EXPECTATION = Failure(417, "02011015", "Only Expect: 100-continue is supported.")
+    GROUP_LIMITED = Failure(429, "02011051", "The resource group has used up its share.")
     INTERNAL = Failure(500, "02011021", "An internal error occurred.")
     BROKER_AWAY = Failure(503, "02011031", "The update could not be made durable now.")
     OVERLOADED = Failure(503, "02011032", "The gateway has as much to do as it may take on.")
     DATABASE_AWAY = Failure(503, "02011033", "The stored metrics cannot be reached now.")
+    KEYS_AWAY = Failure(503, "02011034", "Bearer tokens cannot be checked now.")
 
 
 class RequestError(Exception):
     """A request that fails with an answer. Raise it anywhere below the dispatcher.
 
-    `details` are sentences, one per violation. `retry_after_s` goes with 503: nothing was
-    promised, the request may be sent again.
+    `details` are sentences, one per violation. `retry_after_s` goes with 429 and 503: nothing
+    was promised, the request may be sent again.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ Tags and custom info also have `name`, `resource` (its key) and `resourceGroup`;
 `firstSequence` and `lastSequence`, and for operators the number of its `points`.
 createdAt, modifiedAt and deletedAt are sequence numbers (see message.py). A segment holds the
 runs that one message carried for one resource, as JSON text `[[sequence, [point, ...]], ...]`:
-four times as fast to build as BSON and as small. Every update leaves a segment, if need be one
+much faster to build than BSON, and as small. Every update leaves a segment, if need be one
 without points, so that seeing its segment means that the update is applied.
 
 Everything is plain Python types; only the store knows the driver.
