@@ -15,7 +15,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run demo test check lint fmt up down lock clean
+.PHONY: help run demo test chaos check lint fmt up down lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ demo: $(READY) ## Send a simulated training run to the running gateway and read 
 test: $(READY) ## Run the tests on servers of their own (ARGS="-k word -x" goes to pytest)
 	@$(BIN)/python -m deploy.local setup
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(READY) ## Break everything, thoroughly, and count what is lost (ARGS="--short broker" picks)
+	@$(BIN)/python -m deploy.local setup
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 check: lint test ## Do what CI does: formatting, lint, types, import rules, tests
 

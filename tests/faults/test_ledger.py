@@ -1,50 +1,64 @@
 """The oracle itself: it must see what goes wrong."""
 
-from typing import Any
+from collections.abc import Iterable
 
 import pytest
 
-from tests.harness.ledger import Ledger, Outcome
+from tests.harness.ledger import Item, Ledger, Outcome, items_of
+
+LOSS = ("metrics", "loss")
 
 
 @pytest.fixture
 def ledger() -> Ledger:
     ledger = Ledger()
-    ledger.record("one", {("loss", 1): 0.1, ("loss", 2): 0.2}, Outcome.ACCEPTED)
-    ledger.record("one", {("loss", 3): 0.3, ("loss", 4): 0.4}, Outcome.UNANSWERED)
-    ledger.record("two", {("loss", 5): 0.5}, Outcome.REFUSED)
+    ledger.record(
+        "one", {(*LOSS, 1): 0.1, (*LOSS, 2): 0.2, ("tags", "t", 0): "v"}, Outcome.ACCEPTED
+    )
+    ledger.record("one", {(*LOSS, 3): 0.3, (*LOSS, 4): 0.4}, Outcome.UNANSWERED)
+    ledger.record("two", {(*LOSS, 5): 0.5}, Outcome.REFUSED)
     return ledger
 
 
-def metrics(**values: float) -> list[dict[str, Any]]:
-    return [
-        {"name": "loss", "step": int(step[1:]), "value": value} for step, value in values.items()
-    ]
+Found = list[tuple[Item, float | str]]
+
+
+def found(steps: Iterable[int], *, tag: str | None = "v") -> Found:
+    """What a GET that shows these steps, and this tag, would find."""
+    metrics = [{"name": "loss", "step": step, "value": step / 10} for step in steps]
+    tags = [] if tag is None else [{"name": "t", "value": tag}]
+    return list(items_of({"metrics": metrics, "tags": tags}))
 
 
 def test_an_accepted_update_suffices(ledger: Ledger) -> None:
-    assert ledger.check({"one": metrics(s1=0.1, s2=0.2)})
+    assert ledger.check({"one": found([1, 2])})
 
 
 def test_unanswered_and_refused_updates_may_be_there_whole(ledger: Ledger) -> None:
-    assert ledger.check({"one": metrics(s1=0.1, s2=0.2, s3=0.3, s4=0.4), "two": metrics(s5=0.5)})
+    assert ledger.check({"one": found([1, 2, 3, 4]), "two": found([5], tag=None)})
 
 
 @pytest.mark.parametrize(
     ("stored", "fault"),
     [
         ({}, "lost"),
-        ({"one": metrics(s1=0.1)}, "lost"),
-        ({"one": metrics(s1=0.1, s2=0.2) + metrics(s2=0.2)}, "doubled"),
-        ({"one": metrics(s1=0.1, s2=0.3)}, "altered"),
-        ({"one": metrics(s1=0.1, s2=0.2, s9=0.9)}, "invented"),
-        ({"one": metrics(s1=0.1, s2=0.2), "three": metrics(s1=0.1)}, "invented"),
-        ({"one": metrics(s1=0.1, s2=0.2, s3=0.3)}, "torn"),
+        ({"one": found([1])}, "lost"),
+        ({"one": found([1, 2], tag=None)}, "lost"),
+        ({"one": found([1, 2, 2])}, "doubled"),
+        ({"one": [*found([1, 2]), (("tags", "t", 0), "v")]}, "doubled"),
+        ({"one": [*found([1]), ((*LOSS, 2), 0.3)]}, "altered"),
+        ({"one": found([1, 2], tag="w")}, "altered"),
+        ({"one": found([1, 2, 9])}, "invented"),
+        ({"one": found([1, 2]), "three": found([1])}, "invented"),
+        ({"one": found([1, 2, 3])}, "torn"),
     ],
 )
-def test_it_sees_each_fault(
-    ledger: Ledger, stored: dict[str, list[dict[str, Any]]], fault: str
-) -> None:
+def test_it_sees_each_fault(ledger: Ledger, stored: dict[str, Found], fault: str) -> None:
     verdict = ledger.check(stored)
     assert not verdict
     assert getattr(verdict, fault)
+    assert fault in str(verdict)
+
+
+def test_it_counts_how_requests_ended(ledger: Ledger) -> None:
+    assert [ledger.count(outcome) for outcome in Outcome] == [1, 1, 1]

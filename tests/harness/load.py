@@ -2,20 +2,22 @@
 
 import asyncio
 import itertools
-import json
 import random
 from collections.abc import Iterable
 from typing import Any
 
 import aiohttp
+import orjson
 
-from tests.harness.ledger import Ledger, Outcome, Points
+from tests.harness.ledger import Items, Ledger, Outcome
 
-_HEADERS = {"AI-Resource-Group": "load", "Content-Type": "application/json"}
-_REQUEST_TIMEOUT_S = 30
+RESOURCE_GROUP = "load"
+_HEADERS = {"AI-Resource-Group": RESOURCE_GROUP, "Content-Type": "application/json"}
+_REQUEST_TIMEOUT_S = 60
 _ACCEPTED = 204
-_OK = 200
-_IDS_PER_QUERY = 10
+_TRY_LATER = {429, 503}
+# One update in so many also carries a tag and a custom info.
+_TAGGED = 10
 
 
 class Load:
@@ -28,25 +30,39 @@ class Load:
         connections: int = 16,
         executions: int = 20,
         points: int = 3,
-        most: int = 1_000_000,
+        most: int = 10_000_000,
         pause_s: float = 0.05,
     ) -> None:
         """Prepare a load; `pause_s` is how long a connection waits after a request failed."""
         self.ledger = Ledger()
         self.sent = 0
+        self.slowest_s = 0.0
+        # Answers that are neither 204 nor an invitation to send again: there should be none.
+        self.surprises: list[str] = []
         self._urls = [url + "/lm/metrics" for url in urls]
         self._connections = connections
-        self._executions = [f"execution-{number}" for number in range(executions)]
+        self.executions = [f"execution-{number}" for number in range(executions)]
         self._points = points
         self._most = most
         self._pause_s = pause_s
         self._steps = itertools.count()
         self._random = random.Random(1)  # noqa: S311 - repeatable
         self._stopping = False
+        self._running = asyncio.Event()
+        self._running.set()
+
+    def pause(self) -> None:
+        """Send no further update until `resume`."""
+        self._running.clear()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._running.set()
 
     def stop(self) -> None:
         """Send no further update; `run` ends when the last is answered."""
         self._stopping = True
+        self._running.set()
 
     async def run(self) -> None:
         """Send until stopped or `most` updates were sent."""
@@ -60,46 +76,50 @@ class Load:
                 tasks.create_task(self._send_updates(session))
 
     async def _send_updates(self, session: aiohttp.ClientSession) -> None:
+        clock = asyncio.get_running_loop().time
         while not self._stopping and self.sent < self._most:
+            if not self._running.is_set():
+                await self._running.wait()
+                continue
             self.sent += 1
-            execution_id = self._random.choice(self._executions)
-            points: Points = {
-                ("loss", next(self._steps)): self._random.random() for _ in range(self._points)
-            }
-            outcome = await self._send(session, execution_id, points)
-            self.ledger.record(execution_id, points, outcome)
+            execution_id = self._random.choice(self.executions)
+            items = self._new_items()
+            body = orjson.dumps(_update(execution_id, items))
+            started = clock()
+            outcome = await self._send(session, body)
+            self.slowest_s = max(self.slowest_s, clock() - started)
+            self.ledger.record(execution_id, items, outcome)
             if outcome is not Outcome.ACCEPTED:
                 await asyncio.sleep(self._pause_s)  # don't fill the ledger with refusals
 
-    async def _send(
-        self, session: aiohttp.ClientSession, execution_id: str, points: Points
-    ) -> Outcome:
-        body = {
-            "executionId": execution_id,
-            "metrics": [
-                {"name": name, "step": step, "value": value, "timestamp": "2026-01-01T00:00:00Z"}
-                for (name, step), value in points.items()
-            ],
-        }
+    def _new_items(self) -> Items:
+        """Make up what no other update holds."""
+        steps = [next(self._steps) for _ in range(self._points)]
+        items: Items = {("metrics", "loss", step): self._random.random() for step in steps}
+        if steps[0] // self._points % _TAGGED == 0:
+            items["tags", f"tag-{steps[0]}", 0] = f"{self._random.random()}"
+            items["customInfo", f"info-{steps[0]}", 0] = f"{self._random.random()}"
+        return items
+
+    async def _send(self, session: aiohttp.ClientSession, body: bytes) -> Outcome:
         url = self._random.choice(self._urls)
         try:
-            async with session.patch(url, data=json.dumps(body), headers=_HEADERS) as answer:
-                await answer.read()
+            async with session.patch(url, data=body, headers=_HEADERS) as answer:
+                content = await answer.read()
         except (aiohttp.ClientError, TimeoutError):
             return Outcome.UNANSWERED
-        return Outcome.ACCEPTED if answer.status == _ACCEPTED else Outcome.REFUSED
+        if answer.status == _ACCEPTED:
+            return Outcome.ACCEPTED
+        if answer.status not in _TRY_LATER or "Retry-After" not in answer.headers:
+            self.surprises.append(f"{answer.status} {content[:300]!r}")
+        return Outcome.REFUSED
 
-    async def stored(self, url: str) -> dict[str, list[dict[str, Any]]]:
-        """Return the stored metrics of all executions, by GET."""
-        found: dict[str, list[dict[str, Any]]] = {}
-        async with aiohttp.ClientSession() as session:
-            for start in range(0, len(self._executions), _IDS_PER_QUERY):
-                ids = self._executions[start : start + _IDS_PER_QUERY]
-                parameters = {"executionIds": ",".join(ids), "$select": "metrics"}
-                async with session.get(
-                    url + "/lm/metrics", params=parameters, headers=_HEADERS
-                ) as answer:
-                    if answer.status == _OK:
-                        for resource in (await answer.json())["resources"]:
-                            found[resource["executionId"]] = resource["metrics"]
-        return found
+
+def _update(execution_id: str, items: Items) -> dict[str, Any]:
+    update: dict[str, Any] = {"executionId": execution_id}
+    for (section, name, step), value in items.items():
+        item: dict[str, Any] = {"name": name, "value": value}
+        if section == "metrics":
+            item |= {"step": step, "timestamp": "2026-01-01T00:00:00Z"}
+        update.setdefault(section, []).append(item)
+    return update
