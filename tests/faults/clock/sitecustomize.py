@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - no package: its folder stands on PYTHONPATH
 """Move a process's wall clock: Python imports this at its start, from a folder on PYTHONPATH.
 
 The file that CLOCK_FILE names holds by how many seconds.
