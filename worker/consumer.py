@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
@@ -30,12 +31,13 @@ class Delivery:
     body: bytes
     tag: int
     channel: UnderlayChannel
+    give_up: Callable[[], None]
 
     async def ack(self) -> None:
         """Tell the broker that the message may be forgotten.
 
-        An ack that is lost, since the connection is, does no harm: the message comes again, and
-        applying it again changes nothing.
+        An ack that is lost does no harm: the message comes again, and applying it again changes
+        nothing. For that the connection is given up, should it still seem to live.
         """
         try:
             with broker_errors():
@@ -45,6 +47,7 @@ class Delivery:
                     await self.channel.basic_ack(self.tag, wait=False)
         except BrokerError:
             telemetry.LOST_ACKS.inc()
+            self.give_up()
 
 
 class Consumer:
@@ -99,7 +102,8 @@ class Consumer:
 
         async def deliver(message: AbstractIncomingMessage) -> None:
             if message.delivery_tag is not None:
-                self._deliveries.put_nowait(Delivery(message.body, message.delivery_tag, underlay))
+                delivery = Delivery(message.body, message.delivery_tag, underlay, lost.set)
+                self._deliveries.put_nowait(delivery)
 
         if not self._stopped:
             consumer_tag = await queue.consume(deliver, timeout=CONNECT_TIMEOUT_S)

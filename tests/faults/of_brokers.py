@@ -29,7 +29,7 @@ async def _kill_broker(stage: Stage, dose: Dose) -> None:
         await until_saved(stage.broker)
         await asyncio.to_thread(stage.broker.kill)
         await dose.hold()
-        await asyncio.to_thread(_start, stage.broker)
+        await asyncio.to_thread(start_node, stage.broker)
 
 
 async def _restart_broker(stage: Stage, dose: Dose) -> None:
@@ -37,10 +37,11 @@ async def _restart_broker(stage: Stage, dose: Dose) -> None:
         await until_saved(stage.broker)
         await asyncio.to_thread(stage.broker.stop)
         await dose.hold()
-        await asyncio.to_thread(_start, stage.broker)
+        await asyncio.to_thread(start_node, stage.broker)
 
 
-def _start(node: RabbitMQ) -> None:
+def start_node(node: RabbitMQ) -> None:
+    """Start a node again, with the port mapper that died along with it."""
     if not node.epmd.is_alive():
         node.epmd.start()
     node.start()
@@ -53,7 +54,7 @@ async def _kill_leader(stage: Stage, dose: Dose) -> None:
         await asyncio.to_thread(leader.kill)
         await dose.hold()
         await stage.sent(dose.updates)
-        await asyncio.to_thread(_start, leader)
+        await asyncio.to_thread(start_node, leader)
 
 
 async def _leader(stage: Stage) -> RabbitMQ:

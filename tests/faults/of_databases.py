@@ -80,6 +80,6 @@ _THREE = Cast(database_members=3, workers=2)
 FAULTS = (
     Fault("the database is killed", _kill_database, Cast(database_members=1), refuses=False),
     Fault("the primary of three is killed", _kill_primary, _THREE, refuses=False),
-    Fault("the primary of three steps down", _step_down, _THREE, refuses=False),
+    Fault("the primary of three steps down", _step_down, _THREE, refuses=False, in_tests=False),
     Fault("the database refuses writes", _block_writes, refuses=False),
 )

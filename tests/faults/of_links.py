@@ -1,6 +1,7 @@
 """Connections that are cut, go silent without a reset, for a time or for ever, or get slow."""
 
 import asyncio
+from collections.abc import Iterator
 
 from tests.faults.stage import Cast, Link, Stage
 from tests.faults.trial import Dose, Fault, Inject
@@ -24,7 +25,8 @@ def _cut(link: Link) -> Inject:
 def _silence(link: Link) -> Inject:
     async def inject(stage: Stage, dose: Dose) -> None:
         stage.links[link].silence()
-        await dose.hold()
+        for _ in range(dose.rounds):  # once but long: beyond all the time limits of both ends
+            await dose.hold()
         if link is Link.GATEWAY_BROKER:
             await _refused_at_once(stage)
         stage.links[link].restore()
@@ -66,31 +68,37 @@ _SETTINGS = {"INGEST_CONFIRM_TIMEOUT_S": f"{_CONFIRM_TIMEOUT_S}"}
 _ANSWERS_WITHIN_S = _CONFIRM_TIMEOUT_S + _SLACK_S
 
 
-def _faults_of(link: Link) -> tuple[Fault, ...]:
+# Tried by the tests, too: what has code of its own in the product. The others take long.
+_IN_TESTS = {
+    *(f"cut: {link.value}" for link in Link),
+    f"silent: {Link.GATEWAY_BROKER.value}",
+    f"stranded: {Link.GATEWAY_BROKER.value}",
+    f"stranded: {Link.WORKER_BROKER.value}",
+    f"slow: {Link.WORKER_DATABASE.value}",
+}
+
+
+def _faults_of(link: Link) -> Iterator[Fault]:
     cast = Cast(links=frozenset({link}), settings=_SETTINGS)
-    refuses = link is Link.GATEWAY_BROKER  # what else may be away, PATCH does not notice
-    silence_recovers_s = 60 if link is Link.WORKER_DATABASE else 30
-    return (
-        Fault(f"cut: {link.value}", _cut(link), cast, refuses=refuses),
-        Fault(
-            f"silent: {link.value}",
-            _silence(link),
-            cast,
-            recovers_within_s=silence_recovers_s,
-            refuses=refuses,
-            answers_within_s=_ANSWERS_WITHIN_S,
-        ),
+    ways = {
+        "cut": _cut(link),
+        "silent": _silence(link),
         # Nothing is ever heard of these connections again, not even their end.
-        Fault(
-            f"stranded: {link.value}",
-            _strand(link),
+        "stranded": _strand(link),
+        "slow": _slow(link),
+    }
+    for way, inject in ways.items():
+        name = f"{way}: {link.value}"
+        yield Fault(
+            name,
+            inject,
             cast,
-            recovers_within_s=silence_recovers_s,
-            refuses=refuses,
+            # The database's driver gives a write 30 s before it takes another connection.
+            recovers_within_s=60 if link is Link.WORKER_DATABASE else 30,
+            refuses=link is Link.GATEWAY_BROKER,  # what else is away, PATCH does not notice
             answers_within_s=_ANSWERS_WITHIN_S,
-        ),
-        Fault(f"slow: {link.value}", _slow(link), cast, refuses=refuses),
-    )
+            in_tests=name in _IN_TESTS,
+        )
 
 
 FAULTS = tuple(fault for link in Link for fault in _faults_of(link))

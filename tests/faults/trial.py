@@ -42,7 +42,7 @@ class Dose:
 
 
 SHORT = Dose(rounds=2, hold_s=1.5, updates=500)
-FULL = Dose(rounds=5, hold_s=15, updates=3000)
+FULL = Dose(rounds=3, hold_s=15, updates=3000)
 
 Inject = Callable[[Stage, Dose], Awaitable[None]]
 
