@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from rich.table import Table
 
 from deploy.local.mongodb import MongoDB
 from deploy.local.rabbitmq import RabbitMQ
+from ingest.runtime.process import leaves
 from tests.faults.catalogue import FAULTS
 from tests.faults.stage import Servers
 from tests.faults.trial import FULL, SHORT, Dose, Fault, Result, run_trial
@@ -103,18 +104,28 @@ async def _try(
         async with asyncio.timeout(_TRIAL_DEADLINE_S):
             return await run_trial(fault, dose, servers, folder, loads.append)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other trials go on
-        return Result(problems=["".join(traceback.format_exception(error))])
+        return Result(problems=[_in_a_line(leaf) for leaf in _leaves(error)])
     finally:
         watching.cancel()
+
+
+def _leaves(error: Exception) -> Iterator[BaseException]:
+    return leaves(error) if isinstance(error, ExceptionGroup) else iter((error,))
+
+
+def _in_a_line(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"{place}: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _say(head: str, result: Result, console: Console) -> None:
     if result.problems:
         console.print(f"{head}: [red]FAILED[/red]")
         for problem in result.problems:
-            console.print(f"    {problem}", markup=False)
+            console.print(f"    {problem}", markup=False, soft_wrap=True)
     else:
-        console.print(f"{head}: {result.requests:,} requests, nothing lost, nothing doubled")
+        console.print(f"{head}: {result.requests:,} requests, all as promised", soft_wrap=True)
 
 
 def _table(results: dict[str, Result], seconds: float) -> Table:

@@ -77,7 +77,7 @@ async def _raise_memory_alarm(stage: Stage, dose: Dose) -> None:
 
 
 async def _raise_disk_alarm(stage: Stage, dose: Dose) -> None:
-    await stage.control("set_disk_free_limit", "900TB")
+    await stage.control("set_disk_free_limit", f"{10**15}")
     await dose.hold()
     await stage.control("set_disk_free_limit", "1MB")
 

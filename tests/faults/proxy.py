@@ -25,7 +25,9 @@ class Proxy:
         self._serving: set[asyncio.Task[None]] = set()
         # Connections wait for the gate they were made with; `strand` leaves them a shut one.
         self._gate = _open_gate()
+        self._stranded: list[asyncio.Event] = []
         self._slow = False
+        self._closing = False
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, LOOPBACK, 0)
@@ -34,11 +36,11 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        self.restore()
+        self._closing = True
         self.cut()
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
+        for gate in (*self._stranded, self._gate):
+            gate.set()
+        await asyncio.gather(*self._serving)
 
     @property
     def port(self) -> int:
@@ -59,6 +61,7 @@ class Proxy:
     def strand(self) -> None:
         """Let nothing through on the connections that there are, ever; new ones are forwarded."""
         self._gate.clear()
+        self._stranded.append(self._gate)
         self._gate = _open_gate()
 
     def slow_down(self) -> None:
@@ -78,6 +81,8 @@ class Proxy:
         try:
             gate = self._gate
             await gate.wait()
+            if self._closing:
+                raise ConnectionAbortedError
             upstream, downstream = await self._connect()
             self._writers.add(downstream)
             await asyncio.gather(
