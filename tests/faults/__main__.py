@@ -31,6 +31,7 @@ from tests.harness.load import Load
 
 _TRIAL_DEADLINE_S = 900
 _REFRESH_S = 0.5
+_PLAIN_WIDTH = 100
 
 
 def main() -> int:
@@ -46,6 +47,8 @@ def main() -> int:
         sys.stderr.write(f"No fault has that in its name. There are:\n  {names}\n")
         return 2
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder, suppress(KeyboardInterrupt):
         results = asyncio.run(
             _run(faults, SHORT if arguments.short else FULL, Path(folder), console)

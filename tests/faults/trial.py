@@ -51,8 +51,8 @@ Inject = Callable[[Stage, Dose], Awaitable[None]]
 class Fault:
     """Something that breaks while updates arrive, and what must hold then.
 
-    `inject` breaks it and ends it. Afterwards the service must recover within `recovers_within_s`
-    by itself. `refuses` says whether updates may be answered otherwise than 204 meanwhile, and
+    `inject` breaks it and ends it; it may leave the load paused. Afterwards the service must
+    recover within `recovers_within_s` by itself. `refuses` says whether updates may be answered otherwise than 204 meanwhile, and
     `answers_within_s` how long any answer may take.
     """
 
@@ -94,6 +94,7 @@ async def run_trial(
             except TimeoutError:
                 problem = f"did not recover within {fault.recovers_within_s:g} s"
                 result.problems.append(problem)
+            load.resume()
             await stage.sent(dose.updates)
         verdict = await settled(load, stage)
     result.requests = load.sent

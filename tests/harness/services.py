@@ -98,6 +98,23 @@ class Service:
         """Kill the process (SIGKILL)."""
         self.process.kill()
 
+    def peak_bytes(self) -> int:
+        """Return the most memory that the process has had resident (VmHWM of proc(5))."""
+        return self._status_bytes("VmHWM")
+
+    def resident_bytes(self) -> int:
+        """Return the memory that the process has resident now (VmRSS of proc(5))."""
+        return self._status_bytes("VmRSS")
+
+    def _status_bytes(self, name: str) -> int:
+        identity = self.process.identity
+        assert identity is not None
+        for line in Path(f"/proc/{identity.pid}/status").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key == name:
+                return int(value.split()[0]) * 1024  # "kB" means KiB
+        raise AssertionError(f"no {name}")
+
     def logs(self) -> list[dict[str, Any]]:
         """Return what the process has logged since its last start; every line must be JSON."""
         return [json.loads(line) for line in self.process.log_lines()]
