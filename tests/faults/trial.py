@@ -52,8 +52,8 @@ class Fault:
     """Something that breaks while updates arrive, and what must hold then.
 
     `inject` breaks it and ends it; it may leave the load paused. Afterwards the service must
-    recover within `recovers_within_s` by itself. `refuses` says whether updates may be answered otherwise than 204 meanwhile, and
-    `answers_within_s` how long any answer may take.
+    recover within `recovers_within_s` by itself. `refuses` says whether updates may be answered
+    otherwise than 204 meanwhile, and `answers_within_s` how long any answer may take.
     """
 
     name: str
