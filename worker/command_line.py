@@ -10,8 +10,6 @@ from typing import NoReturn
 
 from ingest.runtime.process import run_process
 from worker.letters import arguments as dead_letters
-from worker.server import Worker
-from worker.settings import WorkerSettings
 
 _DESCRIPTION = "Without a command: run a worker until SIGTERM."
 _EPILOG = "Settings come from the environment: AMQP_URL and others, see the README."
@@ -32,5 +30,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run_worker(_: argparse.Namespace) -> int:
+    # Here, since a command needs no database: loading its driver is most of a command's start.
+    from worker.server import Worker  # noqa: PLC0415
+    from worker.settings import WorkerSettings  # noqa: PLC0415
+
     run_process(WorkerSettings, lambda settings: Worker(settings).run)
     return 0

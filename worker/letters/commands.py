@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import uvloop
@@ -108,7 +109,6 @@ def _run(arguments: Namespace, command: Callable[[Session], Awaitable[None]]) ->
 
     async def main() -> int:
         stop = asyncio.Event()
-        _stop_by_signals(stop)
         session = Session(
             settings.amqp_url,
             arguments.wanted(arguments),
@@ -118,9 +118,10 @@ def _run(arguments: Namespace, command: Callable[[Session], Awaitable[None]]) ->
             Console(**plain, stderr=True),  # type: ignore[arg-type]
         )
         try:
-            await command(session)
+            with _stopped_by_signals(stop):
+                await command(session)
         except BrokerError as error:
-            sys.stderr.write(f"The broker did not do what was asked: {error}\n")
+            sys.stderr.write(f"Failed: {error}\n")
             return EXIT_FAILED
         return EXIT_INTERRUPTED if stop.is_set() else 0
 
@@ -134,14 +135,23 @@ def _run(arguments: Namespace, command: Callable[[Session], Awaitable[None]]) ->
         return EXIT_FAILED
 
 
-def _stop_by_signals(stop: asyncio.Event) -> None:
+@contextmanager
+def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
     def end() -> None:
         if stop.is_set():  # a second signal waits for nothing
             os._exit(EXIT_INTERRUPTED)
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, end)
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        loop.add_signal_handler(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)  # uvloop does not, and a question must be interruptible
 
 
 async def _read(session: Session, verb: str, add: Callable[[Letter], None]) -> None:
@@ -212,17 +222,18 @@ Remove = Callable[[Walk, Filter, int | None, Tally, Progress], Awaitable[None]]
 
 async def _remove(session: Session, remove: Remove, verb: str, done: str) -> None:
     """Replay or drop, and say in the end, whatever the end, how many."""
-    tally = Tally()
+    tally = None
     try:
         with Progress(session.err, verb) as progress:
             async with begin_walk(session.url, session.stop) as walk:
-                tally.left = walk.length
+                tally = Tally(left=walk.length)
                 _announce(session, walk, verb)
                 await remove(walk, session.wanted, session.limit, tally, progress)
                 tally.left -= walk.length - walk.seen - walk.unseen  # taken by another command
     finally:
-        failed = f", {tally.failed:,} failed and left" if tally.failed else ""
-        session.out.print(f"{tally.done:,} {done}, {tally.left:,} left{failed}")
+        if tally is not None:
+            failed = f", {tally.failed:,} failed and left" if tally.failed else ""
+            session.out.print(f"{tally.done:,} {done}, {tally.left:,} left{failed}")
 
 
 def _announce(session: Session, walk: Walk, verb: str) -> None:

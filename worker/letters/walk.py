@@ -224,8 +224,12 @@ async def begin_walk(url: str, stop: asyncio.Event) -> AsyncIterator[Walk]:
         connection = await connect(url, "dead-letters")
     except BrokerError as error:
         if isinstance(error.__cause__, ProbableAuthenticationError):
-            raise BrokerError("it refuses the user or the password of AMQP_URL") from error
-        raise
+            raise BrokerError("the broker refuses the user or password of AMQP_URL") from error
+        if isinstance(error.__cause__, TimeoutError):
+            raise BrokerError(
+                f"the broker that AMQP_URL names does not answer within {CONNECT_TIMEOUT_S:g} s"
+            ) from error
+        raise BrokerError(f"no connection to the broker that AMQP_URL names: {error}") from error
     try:
         with broker_errors():
             watching = await connection.channel(publisher_confirms=False)
