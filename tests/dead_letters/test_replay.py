@@ -118,7 +118,7 @@ async def test_killed_repeated_and_side_by_side_replays_lose_and_double_nothing(
 ) -> None:
     gateway, worker = site.gateway(), site.worker()
     await all_started(gateway, worker)
-    count = 4000
+    count = 2500
     async with channel_of(site) as channel, Client(gateway.url) as client:
         await put_letters(channel, *many(count))
         async with started(environment(site.amqp_url), "replay") as process:
