@@ -26,7 +26,6 @@ class Letter:
         self.body: bytes = message.body
         self.headers: Mapping[str, Any] = message.headers
         self.content_type = message.content_type
-        self.message_id = message.message_id
         self._timestamp = message.timestamp
 
     @cached_property

@@ -24,6 +24,8 @@ _MAX_SHOWN_CHARS = 2000
 _COLUMNS = ("ID", "DEAD-LETTERED (UTC)", "REASON", "RESOURCE GROUP", "EXECUTION", "ENTRIES", "SIZE",
             "DETAIL")  # fmt: skip
 _NOT_KNOWN = "-"
+# Shown under names of their own, or a count of how often somebody looked.
+_SHOWN_HEADERS = ("reason", "detail", "resourceGroup", "executionId", "x-delivery-count")
 
 
 class LetterTable:
@@ -168,15 +170,14 @@ def show_lines(letter: Letter, *, full: bool) -> Iterator[str]:
         "detail": letter.detail,
         "entries": "" if letter.entries is None else f"{len(letter.entries):,}",
         "size": f"{size(len(letter.body))} ({len(letter.body):,} bytes)",
-        "message id": letter.message_id or "",
         "content type": letter.content_type or "",
     }
     for name, value in facts.items():
         if value:
             yield f"  {name:<14}{printable(value)}"
-    yield from (line.removesuffix(" / ") for line in _resource_lines(letter, full=full))
+    yield from _resource_lines(letter, full=full)
     for name, value in letter.headers.items():
-        if value and name not in ("reason", "detail", "resourceGroup", "executionId"):
+        if name not in _SHOWN_HEADERS:
             yield f"  {'header':<14}{printable(f'{name}: {_plain(value)}')}"
     yield "  body"
     lines = _body_lines(letter.body)
@@ -197,7 +198,7 @@ def _resource_lines(letter: Letter, *, full: bool) -> Iterator[str]:
 
 
 def _plain(value: Any) -> str:
-    return json.dumps(value, default=str, ensure_ascii=False) if value else ""
+    return json.dumps(value, default=str, ensure_ascii=False)
 
 
 def _body_lines(body: bytes) -> Iterator[str]:
