@@ -1,8 +1,6 @@
-"""`python -m worker`: run a worker."""
+"""`python -m worker`: run a worker, or one of the commands beside it."""
 
-from ingest.runtime.process import run_process
-from worker.server import Worker
-from worker.settings import WorkerSettings
+from worker.command_line import main
 
 if __name__ == "__main__":
-    run_process(WorkerSettings, lambda settings: Worker(settings).run)
+    main()

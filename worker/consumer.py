@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aiormq.abc import AbstractChannel as UnderlayChannel
 
-from ingest.contract.topology import UPDATES_QUEUE
+from ingest.contract.topology import DEAD_LETTER_QUEUE, UPDATES_QUEUE
 from ingest.runtime.broker import (
     CONNECT_TIMEOUT_S,
     BrokerError,
@@ -20,7 +20,7 @@ from worker import telemetry
 
 log = logging.getLogger(__name__)
 
-# How often the queue is asked for its length, which also shows whether the broker still answers.
+# How often the queues are asked for their lengths: it also shows whether the broker still answers.
 _QUEUE_CHECK_S = 5.0
 
 
@@ -111,7 +111,7 @@ class Consumer:
         self.connected = True
         try:
             while not lost.is_set():
-                await self._check_queue(channel)
+                await _check_queues(channel)
                 await _wait(lost, _QUEUE_CHECK_S)
         finally:
             self.connected = False
@@ -120,11 +120,20 @@ class Consumer:
             while not self._deliveries.empty():
                 self._deliveries.get_nowait()
 
-    async def _check_queue(self, channel: AbstractChannel) -> None:
-        queue = await channel.declare_queue(
-            UPDATES_QUEUE.name, passive=True, timeout=CONNECT_TIMEOUT_S
-        )
-        telemetry.QUEUE_MESSAGES.set(queue.declaration_result.message_count or 0)
+
+async def _check_queues(channel: AbstractChannel) -> None:
+    """Note how many messages are ready on both queues.
+
+    Only here do dead letters show that the broker made (an update that reached the delivery
+    limit): the counter by reason knows those that a worker published. What `dead-letters` holds
+    while it walks the queue is not ready, and so not counted.
+    """
+    for name, gauge in (
+        (UPDATES_QUEUE.name, telemetry.QUEUE_MESSAGES),
+        (DEAD_LETTER_QUEUE.name, telemetry.DEAD_LETTER_MESSAGES),
+    ):
+        queue = await channel.declare_queue(name, passive=True, timeout=CONNECT_TIMEOUT_S)
+        gauge.set(queue.declaration_result.message_count or 0)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

@@ -1,5 +1,7 @@
 """Publish dead letters, with the reason, and stop a worker that would publish too many."""
 
+from datetime import UTC, datetime
+
 import aio_pika
 from aio_pika.abc import AbstractConnection
 
@@ -84,6 +86,7 @@ class DeadLetterPublisher:
                 letter.body,
                 content_type=CONTENT_TYPE,
                 delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                timestamp=datetime.now(UTC),
                 headers={
                     "reason": letter.reason,
                     "detail": letter.detail,

@@ -26,4 +26,7 @@ LOST_ACKS = Counter(
     "worker_lost_acks", "Applied messages whose ack was lost: they come again, without effect."
 )
 QUEUE_MESSAGES = Gauge("worker_queue_messages", "Messages ready on the queue, as last seen.")
+DEAD_LETTER_MESSAGES = Gauge(
+    "worker_dead_letter_messages", "Dead letters on their queue, from whatever source."
+)
 BROKER_CONNECTED = Gauge("worker_broker_connected", "1 while messages are consumed.")

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 
@@ -32,9 +32,9 @@ class JsonFormatter(logging.Formatter):
             return json.dumps(line, default=str)
 
 
-def start_logging(level: str) -> None:
-    """Send all logs of this process to stdout as JSON, from `level` up."""
-    handler = logging.StreamHandler(sys.stdout)
+def start_logging(level: str, stream: TextIO | None = None) -> None:
+    """Send all logs of this process to stdout, or another stream, as JSON, from `level` up."""
+    handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)

@@ -12,7 +12,7 @@ from typing import NoReturn, TypeVar
 import uvloop
 
 from ingest.runtime.logs import start_logging
-from ingest.runtime.settings import ProcessSettings, SettingsError, load
+from ingest.runtime.settings import BrokerSettings, SettingsError, load
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +20,17 @@ EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 
 
-S = TypeVar("S", bound=ProcessSettings)
+S = TypeVar("S", bound=BrokerSettings)
 Run = Callable[[asyncio.Event], Awaitable[None]]
+
+
+def settings_or_exit(settings_class: type[S]) -> S:
+    """Read settings from the environment; exits with 2 if one is missing or wrong."""
+    try:
+        return load(settings_class, os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"Cannot start, the settings need a change:\n{error}\n")
+        sys.exit(EXIT_SETTINGS)
 
 
 def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
@@ -30,11 +39,7 @@ def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
     `make` is called inside the event loop. Exits with 0 after draining, 1 if the process could
     not start or got a second signal, 2 if a setting is missing or wrong.
     """
-    try:
-        settings = load(settings_class, os.environ)
-    except SettingsError as error:
-        sys.stderr.write(f"Cannot start, the settings need a change:\n{error}\n")
-        sys.exit(EXIT_SETTINGS)
+    settings = settings_or_exit(settings_class)
     start_logging(settings.log_level)
 
     async def main() -> None:

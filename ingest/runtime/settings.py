@@ -140,18 +140,24 @@ DATABASE_NAME = text(
 LOG_LEVEL = choice("debug", "info", "warning", "error")
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessSettings:
-    """What gateway and worker are both set to."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """What everything that speaks to the broker is set to, commands included."""
 
     amqp_url: str = setting("AMQP_URL", AMQP_URL, about="The broker.")
-    mongodb_url: str = setting("MONGODB_URL", MONGODB_URL, about="The database: a replica set.")
-    mongodb_database: str = setting(
-        "MONGODB_DATABASE", DATABASE_NAME, "metrics", about="The database's name."
-    )
     log_level: str = setting(
         "LOG_LEVEL",
         LOG_LEVEL,
         "info",
         about="Logs from this level up. Refused requests are logged at info, all at debug.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSettings(BrokerSettings):
+    """What gateway and worker are both set to."""
+
+    mongodb_url: str = setting("MONGODB_URL", MONGODB_URL, about="The database: a replica set.")
+    mongodb_database: str = setting(
+        "MONGODB_DATABASE", DATABASE_NAME, "metrics", about="The database's name."
     )

@@ -1,0 +1,1 @@
+"""`python -m worker dead-letters`: the real command on real queues."""

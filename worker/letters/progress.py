@@ -1,0 +1,53 @@
+"""Progress on stderr: a bar on a terminal, elsewhere a line every few seconds."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+_LINE_INTERVAL_S = 5.0
+
+
+class Progress:
+    """Show how far a walk is. Use it with `with`; the bar vanishes at the end."""
+
+    def __init__(self, console: Console, verb: str) -> None:
+        """Prepare; `verb` says what is being done, as in "replaying"."""
+        self._console = console
+        self._verb = verb
+        self._line_at = time.monotonic() + _LINE_INTERVAL_S
+        self._bar: Bar | None = None
+        self._task = TaskID(0)
+        if console.is_terminal:
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(compact=True),
+                console=console,
+                transient=True,
+                expand=True,
+            )
+            self._task = self._bar.add_task(verb, total=None)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, seen: int, total: int) -> None:
+        """Show that so many letters of so many have been looked at."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=seen, total=total)
+        elif time.monotonic() >= self._line_at:
+            self._line_at = time.monotonic() + _LINE_INTERVAL_S
+            self._console.print(f"{self._verb}: {seen:,} of {total:,} dead letters")
