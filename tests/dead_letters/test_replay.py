@@ -22,9 +22,8 @@ from tests.dead_letters.command import (
     started,
     until_dead,
 )
-from tests.faults.scenario import started as all_started
 from tests.harness.client import Client
-from tests.harness.services import Site
+from tests.harness.services import Site, start_all
 from tests.queue.broker_client import channel_of, length, put, until_length
 
 
@@ -53,7 +52,7 @@ async def test_what_worker_and_broker_gave_up_is_visible_once_after_its_cause_is
     site: Site, broker: RabbitMQ
 ) -> None:
     gateway, worker = site.gateway(), site.worker()
-    await all_started(gateway, worker)
+    await start_all(gateway, worker)
     worker.stop()
     tags = [{"name": "forbidden", "value": "v"}]
     async with channel_of(site) as channel, Client(gateway.url) as client:
@@ -117,7 +116,7 @@ async def test_killed_repeated_and_side_by_side_replays_lose_and_double_nothing(
     site: Site,
 ) -> None:
     gateway, worker = site.gateway(), site.worker()
-    await all_started(gateway, worker)
+    await start_all(gateway, worker)
     count = 2500
     async with channel_of(site) as channel, Client(gateway.url) as client:
         await put_letters(channel, *many(count))

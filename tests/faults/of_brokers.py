@@ -9,9 +9,10 @@ from pymongo import MongoClient
 from deploy.local.rabbitmq import RabbitMQ
 from ingest.contract.documents import TAGS
 from ingest.contract.topology import DEAD_LETTER_QUEUE, UPDATES_EXCHANGE, UPDATES_QUEUE
-from tests.faults.stage import Cast, Link, Stage, started
+from tests.faults.stage import Cast, Link, Stage
 from tests.faults.trial import Dose, Fault, settled
 from tests.harness.client import Client
+from tests.harness.services import start_all
 from tests.queue.broker_client import channel_of, length, put, until_saved
 
 # A gateway that waits less for its confirms opens its breaker sooner.
@@ -89,7 +90,7 @@ async def _fill_queue(stage: Stage, dose: Dose) -> None:
         await asyncio.to_thread(worker.kill)
     await stage.control("set_policy", "-p", vhost, "short", ".*", *limit)
     await dose.hold()
-    await started(*stage.workers)
+    await start_all(*stage.workers)
     await stage.sent(dose.updates)
     await stage.control("clear_policy", "-p", vhost, "short")
 

@@ -2,9 +2,10 @@
 
 import asyncio
 
-from tests.faults.stage import Cast, Stage, started
+from tests.faults.stage import Cast, Stage
 from tests.faults.trial import Dose, Fault
 from tests.harness.ledger import Outcome
+from tests.harness.services import start_all
 
 
 async def _kill_workers(stage: Stage, dose: Dose) -> None:
@@ -12,7 +13,7 @@ async def _kill_workers(stage: Stage, dose: Dose) -> None:
         worker = stage.workers[number % len(stage.workers)]
         await asyncio.to_thread(worker.kill)
         await stage.sent(dose.updates)
-        await started(worker)
+        await start_all(worker)
 
 
 async def _kill_gateways(stage: Stage, dose: Dose) -> None:
@@ -20,7 +21,7 @@ async def _kill_gateways(stage: Stage, dose: Dose) -> None:
         gateway = stage.gateways[number % len(stage.gateways)]
         await asyncio.to_thread(gateway.kill)
         await stage.sent(dose.updates)
-        await started(gateway)
+        await start_all(gateway)
 
 
 async def _stop_workers(stage: Stage, dose: Dose) -> None:
@@ -29,7 +30,7 @@ async def _stop_workers(stage: Stage, dose: Dose) -> None:
         worker.terminate()
         assert await asyncio.to_thread(worker.await_end) == 0, "a worker ended with an error"
         await stage.sent(dose.updates)
-        await started(worker)
+        await start_all(worker)
 
 
 async def _stop_gateways(stage: Stage, dose: Dose) -> None:
@@ -42,7 +43,7 @@ async def _stop_gateways(stage: Stage, dose: Dose) -> None:
         # What it had begun it has finished. (Before it is ready again it refuses, as it should.)
         refusals = stage.load.ledger.count(Outcome.REFUSED) - refused
         assert refusals == 0, f"a draining gateway refused {refusals} updates"
-        await started(gateway)
+        await start_all(gateway)
 
 
 FAULTS = (

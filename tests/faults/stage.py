@@ -14,7 +14,7 @@ from deploy.local.ports import LOOPBACK
 from deploy.local.rabbitmq import Epmd, RabbitMQ
 from tests.faults.proxy import Proxy
 from tests.harness.load import Load
-from tests.harness.services import Gateway, Service, Site, Worker
+from tests.harness.services import Gateway, Site, Worker, start_all
 
 _numbers = itertools.count(1)
 _SENT_DEADLINE_S = 120
@@ -82,14 +82,6 @@ class Stage:
                 await asyncio.sleep(0.01)
 
 
-async def started(*services: Service) -> None:
-    """Start processes side by side and wait until all are ready."""
-    for service in services:
-        service.launch()
-    for service in services:
-        await asyncio.to_thread(service.await_ready)
-
-
 @asynccontextmanager
 async def staged(cast: Cast, servers: Servers, folder: Path) -> AsyncIterator[Stage]:
     """Set a stage up, with the load not yet running, and clear it away."""
@@ -111,7 +103,7 @@ async def staged(cast: Cast, servers: Servers, folder: Path) -> AsyncIterator[St
         to_workers = _addresses(site, nodes, links, Link.WORKER_BROKER, Link.WORKER_DATABASE)
         gateways = [site.gateway(**to_gateways, **cast.settings) for _ in range(cast.gateways)]
         workers = [site.worker(**to_workers, **cast.settings) for _ in range(cast.workers)]
-        await started(*gateways, *workers)
+        await start_all(*gateways, *workers)
         load = Load([gateway.url for gateway in gateways], connections=cast.connections)
         yield Stage(site, nodes, database, links, gateways, workers, load)
 

@@ -1,5 +1,6 @@
 """The product's processes as tests start, stop and kill them."""
 
+import asyncio
 import json
 import os
 import signal
@@ -184,3 +185,11 @@ class Site:
         """End all processes, workers last so that gateways can still drain."""
         for service in sorted(self._services, key=lambda one: isinstance(one, Worker)):
             service.stop()
+
+
+async def start_all(*services: Service) -> None:
+    """Start processes side by side and wait until all are ready."""
+    for service in services:
+        service.launch()
+    for service in services:
+        await asyncio.to_thread(service.await_ready)
