@@ -26,7 +26,7 @@ _REFUSALS: tuple[tuple[type[Exception], str, str], ...] = (
     (jwt.MissingRequiredClaimError, "claim_missing", "the token has no claim {claim}"),
     (jwt.InvalidAlgorithmError, "algorithm", "the token is signed with another alg than its key's"),
     (jwt.InvalidSignatureError, "signature", "the token's signature does not match its key"),
-    (UnknownKeyError, "key_unknown", "the token's key id (kid) is not among the issuer's keys"),
+    (UnknownKeyError, "key_unknown", "the token's kid is missing, or not among the issuer's keys"),
     (jwt.PyJWTError, "malformed", "the token is not a JWT, or one with malformed claims"),
 )
 

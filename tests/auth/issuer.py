@@ -2,6 +2,7 @@
 
 import base64
 import json
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,6 +72,7 @@ class Issuer:
         self.headers: dict[str, str] = {}
         self.silent = False
         self.password = ""  # of the user `user`; empty for none
+        self.tls: ssl.SSLContext | None = None
         self._end = threading.Event()
         self._server: ThreadingHTTPServer | None = None
 
@@ -83,7 +85,7 @@ class Issuer:
 
     @property
     def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}/keys"
+        return f"{'https' if self.tls else 'http'}://{LOOPBACK}:{self.port}/keys"
 
     @property
     def settings(self) -> dict[str, str]:
@@ -137,6 +139,10 @@ class Issuer:
 
         self._end = threading.Event()
         self._server = ThreadingHTTPServer((LOOPBACK, self.port), Answer)
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         ).start()

@@ -1,22 +1,29 @@
 """Keys that come, go and cannot be fetched, at a gateway."""
 
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.error import HTTPError
 from uuid import uuid4
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from deploy.local.ports import LOOPBACK
 from deploy.local.process import wait_for
 from tests.auth.callers import KEYS_AWAY, UNAUTHENTICATED, Caller, refusal
 from tests.auth.issuer import Issuer, ec_key, rsa_key, signed, usual_claims
 from tests.harness.services import READY_DEADLINE_S, Gateway
 
 DEADLINE_S = 30.0
-KEY_ID = "the token's key id (kid) is not among the issuer's keys"
+KEY_ID = "the token's kid is missing, or not among the issuer's keys"
 
 
 @pytest.fixture
@@ -182,3 +189,47 @@ async def test_a_password_in_the_url_is_used_but_never_logged(
     finally:
         other.stop()
     assert password not in other.process.log.read_text()
+
+
+def certificate(folder: Path) -> Path:
+    """Write a certificate for 127.0.0.1 that signs itself, and its key, into one file."""
+    key = ec_key()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer of a test")])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(LOOPBACK))]), False)  # noqa: FBT003
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "certificate.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(built.public_bytes(Encoding.PEM) + private)
+    return file
+
+
+async def test_keys_come_over_tls_only_from_a_server_with_a_trusted_certificate(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    file = certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(file)
+    issuer = Issuer()
+    issuer.tls = tls
+    trusting, other = (
+        Gateway(tmp_path, gateway.environment | issuer.settings | settings)
+        for settings in ({"SSL_CERT_FILE": str(file)}, {})
+    )
+    with issuer:
+        try:
+            other.launch()
+            trusting.start()
+            async with Caller(trusting.url) as caller:
+                assert await caller.is_let_in(issuer.token())
+            assert wait_for(lambda: _missing(other) == ["keys"], READY_DEADLINE_S)
+            await_fetches(other, "failed")
+            assert any("certificate" in str(line.get("reason")).lower() for line in other.logs())
+        finally:
+            other.stop()
+            trusting.stop()

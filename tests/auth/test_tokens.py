@@ -102,7 +102,7 @@ async def test_a_token_with_wrong_claims_is_refused_with_the_reason(
 
 SIGNATURE = "the token's signature does not match its key"
 ALGORITHM = "the token is signed with another alg than its key's"
-KEY_ID = "the token's key id (kid) is not among the issuer's keys"
+KEY_ID = "the token's kid is missing, or not among the issuer's keys"
 MALFORMED = "the token is not a JWT, or one with malformed claims"
 
 
