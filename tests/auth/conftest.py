@@ -5,10 +5,15 @@ from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from tests.auth.callers import Caller
 from tests.auth.issuer import Issuer
 from tests.harness.services import Gateway
+
+# Properties are checked without a deadline: a busy machine is no counterexample.
+settings.register_profile("logic", deadline=None)
+settings.load_profile("logic")
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +28,8 @@ def guarded(
     gateway: Gateway, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
     """A gateway that trusts the issuer. Whatever it logged, no token was in it."""
-    settings = {"LOG_LEVEL": "debug"} | issuer.settings
-    guarded = Gateway(tmp_path_factory.mktemp("guarded"), gateway.environment | settings)
+    variables = {"LOG_LEVEL": "debug"} | issuer.settings
+    guarded = Gateway(tmp_path_factory.mktemp("guarded"), gateway.environment | variables)
     guarded.start()
     yield guarded
     guarded.stop()

@@ -70,10 +70,10 @@ class Issuer:
         self.status = 200
         self.body: bytes | None = None
         self.headers: dict[str, str] = {}
-        self.silent = False
         self.password = ""  # of the user `user`; empty for none
         self.tls: ssl.SSLContext | None = None
-        self._end = threading.Event()
+        self._talking = threading.Event()
+        self._talking.set()
         self._server: ThreadingHTTPServer | None = None
 
     def __enter__(self) -> Self:
@@ -108,7 +108,12 @@ class Issuer:
 
     def behave(self) -> None:
         """Answer the JWKS again."""
-        self.status, self.body, self.headers, self.silent = 200, None, {}, False
+        self.status, self.body, self.headers = 200, None, {}
+        self._talking.set()
+
+    def fall_silent(self) -> None:
+        """Let who asks wait, until `behave`."""
+        self._talking.clear()
 
     def open(self) -> None:
         """Listen; each time on the same port."""
@@ -117,19 +122,19 @@ class Issuer:
         class Answer(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.fetches += 1
-                if issuer.silent:
-                    issuer._end.wait()
-                    return
-                body = issuer.jwks() if issuer.body is None else issuer.body
+                issuer._talking.wait()
+                moved = self.path.endswith("/moved")
+                status = 200 if moved else issuer.status
+                body = issuer.jwks() if moved or issuer.body is None else issuer.body
                 credentials = base64.b64encode(f"user:{issuer.password}".encode()).decode()
                 if issuer.password:
                     assert self.headers["Authorization"] == f"Basic {credentials}"
-                self.send_response(issuer.status)
+                self.send_response(status)
                 for name, value in issuer.headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
                 try:
+                    self.end_headers()
                     self.wfile.write(body)
                 except OSError:
                     return  # who asked has read enough
@@ -137,7 +142,6 @@ class Issuer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._end = threading.Event()
         self._server = ThreadingHTTPServer((LOOPBACK, self.port), Answer)
         if self.tls is not None:
             self._server.socket = self.tls.wrap_socket(
@@ -150,7 +154,7 @@ class Issuer:
     def close(self) -> None:
         """Stop listening."""
         if self._server is not None:
-            self._end.set()
+            self._talking.set()
             self._server.shutdown()
             self._server.server_close()
             self._server = None

@@ -41,6 +41,8 @@ def test_a_claim_of_another_type_has_no_words(claim: Any) -> None:
     assert words({"scope": claim}, "scope") == frozenset()
     assert words({"a": claim}, "a.b") == frozenset()
     assert words({}, "a.b") == frozenset()
+    for leaf in ("x", ["x"], {"c": ["x"]}):
+        assert words({"a": leaf}, "a.b") == frozenset()
 
 
 @given(_word, st.frozensets(_word))

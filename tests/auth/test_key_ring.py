@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from ingest import jwks
 from ingest.jwks import JwksError, Key, KeyRing, KeysAwayError, UnknownKeyError, parse_keys
@@ -18,6 +19,7 @@ DEADLINE_S = 30.0
 QUICK_S = 0.05
 RSA, EC = rsa_key(), ec_key()
 MISSING = object()
+PADDED = b"the keys, and much beside them"
 
 
 @pytest.fixture
@@ -82,17 +84,49 @@ async def test_a_request_that_is_given_up_does_not_break_off_the_fetch(
         assert (await waiting).algorithm == "ES256"
 
 
+async def test_a_request_during_a_fetch_waits_for_it(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwks, "FETCH_TIMEOUT_S", DEADLINE_S)
+    ring = KeyRing(issuer.url, 300)
+    async with ring.running():
+        await filled(ring)
+        monkeypatch.setattr(ring, "_spaced_at", 0.0)
+        issuer.keys["new"] = EC
+        issuer.fall_silent()
+        first = asyncio.create_task(ring.find("new"))
+        await fetched(issuer, 2)
+        second = asyncio.create_task(ring.find("new"))
+        await asyncio.sleep(0)  # it waits by now, though it is too soon for another fetch
+        issuer.behave()
+        assert await first is await second
+        assert issuer.fetches == 2
+
+
+async def test_a_fetch_that_fails_does_not_make_a_key_unknown(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = KeyRing(issuer.url, 300)
+    async with ring.running():
+        await filled(ring)
+        monkeypatch.setattr(ring, "_spaced_at", 0.0)
+        issuer.status = 500
+        with pytest.raises(KeysAwayError):
+            await ring.find("new")
+        assert issuer.fetches == 2
+
+
 async def test_a_silent_url_is_given_up_in_time(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jwks, "FETCH_TIMEOUT_S", 0.2)
-    issuer.silent = True
+    issuer.fall_silent()
     ring = KeyRing(issuer.url, QUICK_S)
     async with ring.running():
         await fetched(issuer, 2)
         with pytest.raises(KeysAwayError):
             await ring.find("rsa")
-        issuer.silent = False
+        issuer.behave()
         await filled(ring)
         assert (await ring.find("rsa")).algorithm == "RS256"
 
@@ -102,12 +136,12 @@ async def test_a_silent_url_is_given_up_in_time(
     [
         (404, None, {}),
         (302, b"", {"Location": "file:///etc/keys"}),
-        (302, b"", {"Location": "{url}?"}),
+        (302, b"", {"Location": "{url}/moved"}),
         (204, b"", {}),
         (200, b"", {}),
         (200, b"\xff" * 100, {}),
         (200, b"[" * 100_000, {}),
-        (200, b" " * 10_000_000, {}),
+        (200, PADDED, {}),
         (200, b"{}", {"Content-Encoding": "gzip"}),
         (200, None, {"Transfer-Encoding": "chunked"}),
     ],
@@ -120,10 +154,13 @@ async def test_whatever_is_answered_the_keys_stay(
     async with ring.running():
         await filled(ring)
         keys = ring.keys
+        if body == PADDED:
+            body = json.dumps({"keys": [public_jwk(EC, kid="new")]}).encode() + b" " * 10_000_000
         issuer.status, issuer.body = status, body
         issuer.headers = {name: text.format(url=issuer.url) for name, text in headers.items()}
-        before = issuer.fetches
-        await fetched(issuer, before + 2)  # so the first was dealt with
+        await fetched(issuer, issuer.fetches + 2)  # what was under way before is over
+        issuer.keys["new"] = EC  # which would show if an answer was used
+        await fetched(issuer, issuer.fetches + 2)
         assert ring.keys is keys
         with pytest.raises(KeysAwayError):
             await ring.find("other")
@@ -224,6 +261,17 @@ def test_unusable_keys_are_left_out(key: Any, fields: dict[str, Any]) -> None:
     assert set(parsed(jwk, good, None, [], "x")) == {"good"}
     with pytest.raises(JwksError):
         parsed(jwk)
+
+
+@pytest.mark.parametrize("key", [RSA, EC], ids=["rsa", "ec"])
+def test_a_key_with_its_private_half_is_left_out(key: Any) -> None:
+    algorithm = RSAAlgorithm if key is RSA else ECAlgorithm
+    private = algorithm.to_jwk(key, as_dict=True)
+    assert "d" in private
+    for name in ("key_ops", "use", "alg"):
+        private.pop(name, None)
+    with pytest.raises(JwksError):
+        parsed(private)
 
 
 def test_weak_keys_and_other_curves_are_left_out() -> None:
