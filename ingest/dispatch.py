@@ -27,6 +27,8 @@ Endpoint = Callable[[BaseRequest, str], Awaitable[web.StreamResponse]]
 METRICS_PATH = "/v2/lm/metrics"
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=@-]{1,128}")
+# How aiohttp's messages quote the bytes that they are about.
+_QUOTED = re.compile(r"(?::| line)\s+b?['\"].*", re.DOTALL)
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -161,7 +163,9 @@ class _Protocol(RequestHandler):
             raise ConnectionError("the answer has begun already")
         bad_request = 400
         if status == bad_request:
-            error = RequestError(Error.HTTP_INVALID, [(message or "malformed request")[:300]])
+            # The quoted bytes may be those of an Authorization header.
+            reason = _QUOTED.sub("", message or "malformed request")[:300]
+            error = RequestError(Error.HTTP_INVALID, [reason])
         else:
             log.error("a request failed outside the dispatcher", exc_info=exc)
             error = RequestError(Error.INTERNAL)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from ingest.access import Permission, access_from
 from ingest.body import BodyReader
 from ingest.contract.parse import UpdateParser
 from ingest.deletion import DeletionEndpoint
@@ -62,9 +63,10 @@ class Gateway:
             self._sequences,
             secrets.token_bytes(_ORIGIN_BYTES),
         )
+        self._access = access_from(settings)
         # What was never reached; afterwards a loss is answered with 503, not by going away:
         # all gateways lose a broker together.
-        self._missing = {"broker", "database"}
+        self._missing = {"broker", "database"} | (set() if self._access.ready else {"keys"})
         self._draining = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -76,13 +78,22 @@ class Gateway:
         settings = self._settings
         async with (
             self._publisher.running(),
+            self._access.running(),
             self._watching_start(),
             operations_server(
                 settings.host, settings.ops_port, self._not_ready, "INGEST_OPS_PORT"
             ) as ops_port,
             self._listening() as port,
         ):
-            log.info("listening", extra={"host": settings.host, "port": port, "ops_port": ops_port})
+            log.info(
+                "listening",
+                extra={
+                    "host": settings.host,
+                    "port": port,
+                    "ops_port": ops_port,
+                    "auth": settings.auth,
+                },
+            )
             await stop.wait()
             self._draining = True
             log.info("draining", extra={"timeout_s": settings.drain_timeout_s})
@@ -130,16 +141,27 @@ class Gateway:
         timeout_s = settings.read_wait_s + READ_TIMEOUT_S
         query = QueryEndpoint(reader, timeout_s)
         deletion = DeletionEndpoint(self._store, reader, self._sequences, self._unseen, timeout_s)
-        return Dispatcher({METRICS_PATH: {"PATCH": update, "GET": query, "DELETE": deletion}})
+        guard = self._access.guard
+        return Dispatcher(
+            {
+                METRICS_PATH: {
+                    "PATCH": guard(update, Permission.WRITE),
+                    "GET": guard(query, Permission.READ),
+                    "DELETE": guard(deletion, Permission.WRITE),
+                }
+            }
+        )
 
     @asynccontextmanager
     async def _watching_start(self) -> AsyncIterator[None]:
-        """Find out, once, when broker and database were first reached."""
+        """Find out, once, when broker, database and keys were first reached."""
 
         async def watch() -> None:
             while self._missing:
                 if self._publisher.connected:
                     self._missing.discard("broker")
+                if self._access.ready:
+                    self._missing.discard("keys")
                 if "database" in self._missing:
                     try:
                         await prepare_database(self._store.database)

@@ -4,17 +4,26 @@ from dataclasses import dataclass
 
 from ingest.runtime.settings import (
     HOST,
+    HTTP_URL,
     PORT,
     ProcessSettings,
+    When,
+    choice,
     integer,
     seconds,
     setting,
+    text,
 )
 
 _MIB = 1024 * 1024
+_WITH_TOKENS = When("INGEST_AUTH", "jwt")
+# What may stand between the quotes of WWW-Authenticate (RFC 6750, section 3); no space, as it
+# separates scopes.
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace('"', "").replace("\\", "")
+_NAME = text('up to 256 visible ASCII characters except " and \\', _VISIBLE, 256)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings(ProcessSettings):
     """What else can be set, with its default. See the README's table."""
 
@@ -24,6 +33,62 @@ class GatewaySettings(ProcessSettings):
     port: int = setting("INGEST_PORT", PORT, 8080, about="The port for clients.")
     ops_port: int = setting(
         "INGEST_OPS_PORT", PORT, 8081, about="The port for /livez, /readyz and /metrics."
+    )
+    auth: str = setting(
+        "INGEST_AUTH",
+        choice("jwt", "none"),
+        about="Who may come in: callers with a bearer token, or everyone who reaches the port.",
+    )
+    jwt_jwks_url: str = setting(
+        "INGEST_JWT_JWKS_URL",
+        HTTP_URL,
+        "",
+        required_when=_WITH_TOKENS,
+        about="Where the keys are published that tokens are signed with (a JWKS).",
+    )
+    jwt_issuer: str = setting(
+        "INGEST_JWT_ISSUER",
+        _NAME,
+        "",
+        required_when=_WITH_TOKENS,
+        about="What a token's `iss` must be.",
+    )
+    jwt_audience: str = setting(
+        "INGEST_JWT_AUDIENCE",
+        _NAME,
+        "",
+        required_when=_WITH_TOKENS,
+        about="What a token's `aud` must be or contain.",
+    )
+    jwt_leeway_s: float = setting(
+        "INGEST_JWT_LEEWAY_S",
+        seconds(0, 300),
+        30.0,
+        about="How far the clocks of issuer and gateway may differ.",
+    )
+    jwt_refresh_s: float = setting(
+        "INGEST_JWT_REFRESH_S",
+        seconds(1, 86400),
+        300.0,
+        about="How often the keys are fetched again; how long a withdrawn key still counts.",
+    )
+    jwt_scope_claim: str = setting(
+        "INGEST_JWT_SCOPE_CLAIM",
+        _NAME,
+        "scope",
+        about="The claim with the caller's scopes or roles; `a.b` is `b` inside `a`.",
+    )
+    jwt_write_scope: str = setting(
+        "INGEST_JWT_WRITE_SCOPE", _NAME, "metrics.write", about="The scope for PATCH and DELETE."
+    )
+    jwt_read_scope: str = setting(
+        "INGEST_JWT_READ_SCOPE", _NAME, "metrics.read", about="The scope for GET."
+    )
+    jwt_groups_claim: str = setting(
+        "INGEST_JWT_GROUPS_CLAIM",
+        _NAME,
+        "resource_groups",
+        about="The claim with the resource groups the caller may use; `*` means all.",
     )
     max_body_bytes: int = setting(
         "INGEST_MAX_BODY_BYTES",

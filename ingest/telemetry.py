@@ -34,3 +34,17 @@ READ_WAIT_TIMEOUTS = Counter(
     "ingest_read_wait_timeouts",
     "Reads answered although an accepted update was not visible within the limit.",
 )
+AUTH_FAILURES = Counter(
+    "ingest_auth_failures", "Requests that were not let in, by what was wrong.", ["reason"]
+)
+TOKEN_VERIFICATIONS = Counter(
+    "ingest_token_verifications", "Tokens whose signature was checked; others were remembered."
+)
+JWKS_FETCHES = Counter(
+    "ingest_jwks_fetches", "Attempts to fetch the keys of tokens, by outcome.", ["outcome"]
+)
+JWKS_KEYS = Gauge("ingest_jwks_keys", "Usable keys of tokens.")
+JWKS_FETCHED_AT = Gauge(
+    "ingest_jwks_last_fetch_timestamp_seconds",
+    "When the keys of tokens were last fetched, in seconds since 1970; 0 for never.",
+)

@@ -26,6 +26,7 @@ _READY_DEADLINE_S = 60.0
 _WATCH_INTERVAL_S = 1.0
 _PORTS = {"INGEST_PORT": 8080, "INGEST_OPS_PORT": 8081, "WORKER_OPS_PORT": 8082}
 _HOSTS = {"INGEST_HOST": LOOPBACK, "WORKER_OPS_HOST": LOOPBACK}
+_OPEN = {"INGEST_AUTH": "none"}  # for whoever is on this machine
 _HOST_OF = {
     "INGEST_PORT": "INGEST_HOST",
     "INGEST_OPS_PORT": "INGEST_HOST",
@@ -107,7 +108,7 @@ def _begin(settings: Mapping[str, str], running: ExitStack) -> None:
 
 def _settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment with every address in it that the run itself needs to know."""
-    defaults = _HOSTS | {name: str(port) for name, port in _PORTS.items()}
+    defaults = _HOSTS | _OPEN | {name: str(port) for name, port in _PORTS.items()}
     return defaults | {name: value for name, value in environment.items() if value}
 
 

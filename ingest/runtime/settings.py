@@ -26,12 +26,39 @@ class Rule:
     secret: bool = False
 
 
-def setting(variable: str, rule: Rule, default: Any = MISSING, *, about: str) -> Any:
-    """Declare a settings field: its environment variable, its rule, its default, its purpose."""
+@dataclass(frozen=True, slots=True)
+class When:
+    """The condition under which a setting is required: another variable has this value."""
+
+    variable: str
+    value: str
+
+    def holds(self, environment: Mapping[str, str]) -> bool:
+        """Tell whether it holds in an environment."""
+        return environment.get(self.variable, "").strip() == self.value
+
+
+def setting(
+    variable: str,
+    rule: Rule,
+    default: Any = MISSING,
+    *,
+    about: str,
+    required_when: When | None = None,
+) -> Any:
+    """Declare a settings field: its environment variable, its rule, its default, its purpose.
+
+    One that is `required_when` something holds has its default only while that does not hold.
+    """
     return field(
         default=default,
         repr=not rule.secret,
-        metadata={"variable": variable, "rule": rule, "about": about},
+        metadata={
+            "variable": variable,
+            "rule": rule,
+            "about": about,
+            "required_when": required_when,
+        },
     )
 
 
@@ -47,8 +74,14 @@ def load(cls: type[T], environment: Mapping[str, str]) -> T:
         variable, rule = item.metadata["variable"], item.metadata["rule"]
         text = environment.get(variable, "").strip()
         if not text:
+            condition = item.metadata["required_when"]
             if item.default is MISSING:
                 problems.append(f"{variable} is not set: it must be {rule.text}")
+            elif condition is not None and condition.holds(environment):
+                problems.append(
+                    f"{variable} is not set: with {condition.variable}={condition.value} "
+                    f"it must be {rule.text}"
+                )
             continue
         try:
             values[item.name] = rule.parse(text)
@@ -121,6 +154,8 @@ def url(*schemes: str) -> Rule:
         hosts = parts.netloc.rpartition("@")[2].split(",")  # MongoDB takes a list
         if parts.scheme not in schemes or not all(host.partition(":")[0] for host in hosts):
             raise ValueError
+        if len(hosts) == 1:
+            _ = parts.port  # raises ValueError for what is no port
         return value
 
     names = " or ".join(f"{scheme}://" for scheme in schemes)
@@ -132,6 +167,7 @@ HOST = text("a host name or an IP address", HOST_CHARACTERS, 253)
 PORT = integer(0, 65535)
 AMQP_URL = url("amqp", "amqps")
 MONGODB_URL = url("mongodb", "mongodb+srv")
+HTTP_URL = url("http", "https")
 DATABASE_NAME = text(
     "a database name of letters, digits, - and _ (at most 38)",
     HOST_CHARACTERS.replace(".", "").replace(":", "") + "_",

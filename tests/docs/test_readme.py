@@ -25,6 +25,8 @@ def table(header: str) -> list[str]:
 def default(field: Field[Any]) -> str:
     if field.default is MISSING:
         return "required"
+    if (condition := field.metadata["required_when"]) is not None:
+        return f"required with `{condition.variable}={condition.value}`"
     return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
 
 

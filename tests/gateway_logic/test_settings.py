@@ -9,11 +9,14 @@ from ingest.runtime.settings import (
     AMQP_URL,
     DATABASE_NAME,
     HOST,
+    HTTP_URL,
     LOG_LEVEL,
     MONGODB_URL,
     PORT,
     Rule,
     SettingsError,
+    When,
+    choice,
     integer,
     load,
     seconds,
@@ -27,7 +30,15 @@ REQUIRED = {
     "AMQP_URL": f"amqp://user:{SECRET}@broker/",
     "MONGODB_URL": f"mongodb://user:{SECRET}@database/?replicaSet=rs",
 }
-BOTH = pytest.mark.parametrize("cls", [GatewaySettings, WorkerSettings])
+GATEWAY = REQUIRED | {"INGEST_AUTH": "none"}
+TOKENS = {
+    "INGEST_JWT_JWKS_URL": f"https://user:{SECRET}@issuer/keys",
+    "INGEST_JWT_ISSUER": "https://issuer",
+    "INGEST_JWT_AUDIENCE": "metrics",
+}
+BOTH = pytest.mark.parametrize(
+    ("cls", "required"), [(GatewaySettings, GATEWAY), (WorkerSettings, REQUIRED)]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,35 +86,77 @@ def test_a_secret_is_in_no_error(url: str) -> None:
 
 
 @BOTH
-def test_a_secret_is_in_no_repr(cls: type[Any]) -> None:
-    settings = load(cls, REQUIRED)
+def test_a_secret_is_in_no_repr(cls: type[Any], required: dict[str, str]) -> None:
+    settings = load(cls, required)
     assert settings.amqp_url == REQUIRED["AMQP_URL"]
     assert SECRET not in repr(settings) + str(settings)
     assert "port=" in repr(settings)
 
 
 @BOTH
-def test_settings_are_frozen(cls: type[Any]) -> None:
-    settings = load(cls, REQUIRED)
+def test_settings_are_frozen(cls: type[Any], required: dict[str, str]) -> None:
+    settings = load(cls, required)
     with pytest.raises(FrozenInstanceError):
         settings.log_level = "debug"
 
 
 @BOTH
-def test_only_the_urls_are_required_and_every_default_keeps_its_own_rule(cls: type[Any]) -> None:
+def test_what_is_required_is_named_and_every_default_keeps_its_own_rule(
+    cls: type[Any], required: dict[str, str]
+) -> None:
     with pytest.raises(SettingsError) as caught:
         load(cls, {})
-    assert [line.split(" ")[0] for line in str(caught.value).splitlines()] == list(REQUIRED)
+    assert [line.split(" ")[0] for line in str(caught.value).splitlines()] == list(required)
 
-    defaults = load(cls, REQUIRED)
+    defaults = load(cls, required)
     written = {item.metadata["variable"]: str(getattr(defaults, item.name)) for item in fields(cls)}
     assert load(cls, written) == defaults
 
 
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    mode: str = setting("MODE", choice("a", "b"), about="Has no default.")
+    port: int = setting("PORT", PORT, 0, about="For a.", required_when=When("MODE", "a"))
+
+
+def test_a_setting_is_required_when_its_condition_holds() -> None:
+    assert load(Conditional, {"MODE": "b"}) == Conditional("b", 0)
+    assert load(Conditional, {"MODE": "b", "PORT": "1"}) == Conditional("b", 1)
+    assert load(Conditional, {"MODE": " a ", "PORT": "1"}) == Conditional("a", 1)
+    for environment in ({"MODE": "a"}, {"MODE": " a ", "PORT": " "}):
+        with pytest.raises(SettingsError) as caught:
+            load(Conditional, environment)
+        assert str(caught.value) == f"PORT is not set: with MODE=a it must be {PORT.text}"
+    with pytest.raises(SettingsError, match=r"\AMODE is not set: it must be one of a, b\Z"):
+        load(Conditional, {})  # one thing after the other
+
+
+def test_with_tokens_a_gateway_must_know_where_from_whom_and_for_whom() -> None:
+    assert load(GatewaySettings, GATEWAY).auth == "none"
+    settings = load(GatewaySettings, GATEWAY | {"INGEST_AUTH": "jwt"} | TOKENS)
+    assert SECRET not in repr(settings)
+    for missing in TOKENS:
+        with pytest.raises(SettingsError, match=f"\\A{missing} is not set: with INGEST_AUTH=jwt "):
+            load(GatewaySettings, GATEWAY | TOKENS | {"INGEST_AUTH": "jwt", missing: " "})
+    with pytest.raises(SettingsError) as caught:
+        load(GatewaySettings, REQUIRED | {"INGEST_AUTH": "JWT", "INGEST_JWT_LEEWAY_S": "x"})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["INGEST_JWT_WRITE_SCOPE", "INGEST_JWT_AUDIENCE"])
+@pytest.mark.parametrize("value", ['a"b', "a\\b", "a b", "a\nb", "é", "a" * 257])
+def test_what_www_authenticate_could_not_quote_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load(GatewaySettings, GATEWAY | {name: value})
+
+
 @BOTH
-def test_every_setting_has_a_variable_of_its_own_and_says_what_it_is_about(cls: type[Any]) -> None:
+def test_every_setting_has_a_variable_of_its_own_and_says_what_it_is_about(
+    cls: type[Any], required: dict[str, str]
+) -> None:
     variables = [item.metadata["variable"] for item in fields(cls)]
     assert len(set(variables)) == len(variables)
+    assert set(required) <= set(variables)
     assert all(item.metadata["about"].endswith(".") for item in fields(cls))
 
 
@@ -117,6 +170,12 @@ def test_every_setting_has_a_variable_of_its_own_and_says_what_it_is_about(cls: 
         (PORT, ["0", "65535"], ["-1", "65536"]),
         (DATABASE_NAME, ["metrics", "a_b-9", "a" * 38], ["a.b", "a b", "a/b", "$a", "a" * 39]),
         (AMQP_URL, ["amqp://h", "amqps://u:p@h:1/v"], ["amqp:h", "amqp:///v", "amqp://[x"]),
+        (
+            HTTP_URL,
+            ["http://h", "https://u:p@h:1/k?x"],
+            ["ftp://h/k", "h/k", "http://", "http://h:x"],
+        ),
+        (HTTP_URL, ["http://[::1]:80/"], ["file:///k", "https://h:99999/", "http://u:p@"]),
         (AMQP_URL, [], ["h", "AMQPS", "amqp://u:p@", "mongodb://h"]),
         (MONGODB_URL, ["mongodb://a,b/?x=y", "mongodb+srv://h"], ["mongodb:///x", "amqp://h"]),
     ],

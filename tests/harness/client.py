@@ -68,9 +68,10 @@ class Answer:
 class Client:
     """Requests to one gateway on behalf of one resource group. Use it with `async with`."""
 
-    def __init__(self, url: str, resource_group: str = "default") -> None:
+    def __init__(self, url: str, resource_group: str = "default", **headers: str) -> None:
+        """Take the gateway's URL, and headers that every request gets."""
         self._url = url + "/lm/metrics"
-        self._headers = {"AI-Resource-Group": resource_group}
+        self._headers = {"AI-Resource-Group": resource_group} | headers
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:

@@ -126,9 +126,8 @@ class Gateway(Service):
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.port = choose_port()
-        super().__init__(
-            "ingest", folder, environment | {"INGEST_PORT": str(self.port)}, "INGEST_OPS_PORT"
-        )
+        own = {"INGEST_AUTH": "none"} | environment | {"INGEST_PORT": str(self.port)}
+        super().__init__("ingest", folder, own, "INGEST_OPS_PORT")
 
     @property
     def url(self) -> str:
