@@ -136,19 +136,23 @@ async def _poison(stage: Stage, dose: Dose) -> None:
 _OWN = Cast(broker_nodes=1, settings=_IMPATIENT)
 _BOTH = frozenset({Link.GATEWAY_BROKER, Link.WORKER_BROKER})
 
+_AWAY = "the broker is killed, restarted, or short of memory or disk space"
+_DELETED = "the exchange or the queue is deleted"
+
 FAULTS = (
-    Fault("the broker is killed", _kill_broker, _OWN),
-    Fault("the broker is restarted", _restart_broker, _OWN, in_tests=False),
+    Fault("the broker is killed", _AWAY, _kill_broker, _OWN),
+    Fault("the broker is restarted", _AWAY, _restart_broker, _OWN, in_tests=False),
+    Fault("the broker is short of memory", _AWAY, _raise_memory_alarm, _OWN),
+    Fault("the broker is short of disk space", _AWAY, _raise_disk_alarm, _OWN, in_tests=False),
     Fault(
         "the leader of three brokers is killed",
+        "one of three brokers is killed",
         _kill_leader,
         Cast(broker_nodes=3, gateways=2, workers=2, links=_BOTH, settings=_IMPATIENT),
         recovers_within_s=30,
     ),
-    Fault("the broker is short of memory", _raise_memory_alarm, _OWN),
-    Fault("the broker is short of disk space", _raise_disk_alarm, _OWN, in_tests=False),
-    Fault("the queue is full", _fill_queue),
-    Fault("the exchange is deleted", _delete_exchange),
-    Fault("the queue is deleted, empty", _delete_queue),
-    Fault("poison on the queue", _poison, Cast(workers=2), refuses=False),
+    Fault("the queue is full", "the queue is at its length limit", _fill_queue),
+    Fault("the exchange is deleted", _DELETED, _delete_exchange),
+    Fault("the queue is deleted, empty", _DELETED, _delete_queue),
+    Fault("poison on the queue", "poison on the queue", _poison, Cast(workers=2), refuses=False),
 )

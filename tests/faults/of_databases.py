@@ -75,11 +75,27 @@ async def _block_writes(stage: Stage, dose: Dose) -> None:
         assert worker.metric("worker_dead_letters_total") == 0, "a blocked write was given up"
 
 
+_AWAY = "MongoDB is killed or loses its primary"
+_OWN = Cast(database_members=1)
 _THREE = Cast(database_members=3, workers=2)
 
 FAULTS = (
-    Fault("the database is killed", _kill_database, Cast(database_members=1), refuses=False),
-    Fault("the primary of three is killed", _kill_primary, _THREE, refuses=False),
-    Fault("the primary of three steps down", _step_down, _THREE, refuses=False, in_tests=False),
-    Fault("the database refuses writes", _block_writes, refuses=False),
+    Fault("the database is killed", _AWAY, _kill_database, _OWN, 60, refuses=False),
+    Fault("the primary of three is killed", _AWAY, _kill_primary, _THREE, 60, refuses=False),
+    Fault(
+        "the primary of three steps down",
+        _AWAY,
+        _step_down,
+        _THREE,
+        60,
+        refuses=False,
+        in_tests=False,
+    ),
+    Fault(
+        "the database refuses writes",
+        "MongoDB refuses writes",
+        _block_writes,
+        recovers_within_s=60,
+        refuses=False,
+    ),
 )

@@ -44,6 +44,7 @@ async def _break_everything(stage: Stage, dose: Dose) -> None:
 FAULTS = (
     Fault(
         "everything is killed, two at a time",
+        "everything is killed, two at a time, at random",
         _break_everything,
         Cast(gateways=2, workers=2, broker_nodes=1, database_members=1),
         recovers_within_s=60,

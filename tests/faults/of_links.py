@@ -78,7 +78,13 @@ _IN_TESTS = {
 }
 
 
+_FAILS = "is cut, silent, lost without a reset, or slow"
+_BROKER_ROW = f"the connection between gateway and broker {_FAILS}"
+_OTHER_ROW = f"any other connection to broker or MongoDB {_FAILS}"
+
+
 def _faults_of(link: Link) -> Iterator[Fault]:
+    to_broker = link is Link.GATEWAY_BROKER
     cast = Cast(links=frozenset({link}), settings=_SETTINGS)
     ways = {
         "cut": _cut(link),
@@ -91,11 +97,12 @@ def _faults_of(link: Link) -> Iterator[Fault]:
         name = f"{way}: {link.value}"
         yield Fault(
             name,
+            _BROKER_ROW if to_broker else _OTHER_ROW,
             inject,
             cast,
             # The database's driver gives a write 30 s before it takes another connection.
-            recovers_within_s=60 if link is Link.WORKER_DATABASE else 30,
-            refuses=link is Link.GATEWAY_BROKER,  # what else is away, PATCH does not notice
+            recovers_within_s=20 if to_broker else 60,
+            refuses=to_broker,  # what else is away, PATCH does not notice
             answers_within_s=_ANSWERS_WITHIN_S,
             in_tests=name in _IN_TESTS,
         )

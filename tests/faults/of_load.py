@@ -35,6 +35,7 @@ async def _overload(stage: Stage, dose: Dose) -> None:
 FAULTS = (
     Fault(
         "more updates than the workers clear",
+        "more updates than the workers clear, and the queue is full",
         _overload,
         Cast(connections=64, settings=_SLOW_WORKER),
         recovers_within_s=30,

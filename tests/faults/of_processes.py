@@ -46,9 +46,16 @@ async def _stop_gateways(stage: Stage, dose: Dose) -> None:
         await start_all(gateway)
 
 
+_WORKER = "a worker is killed or told to stop"
+
 FAULTS = (
-    Fault("a worker is killed", _kill_workers, Cast(workers=2), refuses=False),
-    Fault("a gateway is killed", _kill_gateways, Cast(gateways=2)),
-    Fault("a worker is told to stop", _stop_workers, refuses=False),
-    Fault("a gateway is told to stop", _stop_gateways, Cast(gateways=2)),
+    Fault("a worker is killed", _WORKER, _kill_workers, Cast(workers=2), refuses=False),
+    Fault("a worker is told to stop", _WORKER, _stop_workers, refuses=False),
+    Fault("a gateway is killed", "a gateway is killed", _kill_gateways, Cast(gateways=2)),
+    Fault(
+        "a gateway is told to stop",
+        "a gateway is told to stop",
+        _stop_gateways,
+        Cast(gateways=2),
+    ),
 )

@@ -51,12 +51,15 @@ Inject = Callable[[Stage, Dose], Awaitable[None]]
 class Fault:
     """Something that breaks while updates arrive, and what must hold then.
 
+    `row` is the first cell of the row in the README's failure table that tells of it.
+
     `inject` breaks it and ends it; it may leave the load paused. Afterwards the service must
     recover within `recovers_within_s` by itself. `refuses` says whether updates may be answered
     otherwise than 204 meanwhile, and `answers_within_s` how long any answer may take.
     """
 
     name: str
+    row: str
     inject: Inject
     cast: Cast = field(default_factory=Cast)
     recovers_within_s: float = 20
