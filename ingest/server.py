@@ -11,7 +11,9 @@ from aiohttp import web
 from ingest.body import BodyReader
 from ingest.contract.parse import UpdateParser
 from ingest.deletion import DeletionEndpoint
-from ingest.dispatch import METRICS_PATH, Dispatcher, GatewayServer
+from ingest.dispatch import METRICS_PATH, OPENAPI_PATH, Dispatcher, GatewayServer
+from ingest.openapi.document import build_document
+from ingest.openapi.endpoint import DocumentEndpoint
 from ingest.publisher import Publisher, PublisherLimits
 from ingest.query import QueryEndpoint
 from ingest.read import Reader
@@ -130,7 +132,15 @@ class Gateway:
         timeout_s = settings.read_wait_s + READ_TIMEOUT_S
         query = QueryEndpoint(reader, timeout_s)
         deletion = DeletionEndpoint(self._store, reader, self._sequences, self._unseen, timeout_s)
-        return Dispatcher({METRICS_PATH: {"PATCH": update, "GET": query, "DELETE": deletion}})
+        document = build_document(
+            max_custom_info_value_chars=settings.max_custom_info_value_chars, authenticated=False
+        )
+        return Dispatcher(
+            {
+                METRICS_PATH: {"PATCH": update, "GET": query, "DELETE": deletion},
+                OPENAPI_PATH: {"GET": DocumentEndpoint(document)},
+            }
+        )
 
     @asynccontextmanager
     async def _watching_start(self) -> AsyncIterator[None]:
