@@ -38,7 +38,7 @@ def build_document(*, max_custom_info_value_chars: int, authenticated: bool) -> 
 
     `authenticated` says whether requests need a bearer token.
     """
-    shared = (*answers.ANY_ERRORS, *answers.LIMIT_ERRORS)
+    shared = [*answers.ANY_ERRORS, *answers.LIMIT_ERRORS]
     if authenticated:
         shared += answers.AUTHENTICATION_ERRORS
     update = error_answers((*answers.UPDATE_ERRORS, *shared))
@@ -95,8 +95,26 @@ def _patch(errors: answers.Responses) -> Document:
             },
         },
         "responses": {
-            "204": {"description": "The update is durable.", "headers": headers()},
+            "204": {
+                "description": "The update is durable.",
+                "headers": headers(),
+                "links": _links(),
+            },
             **errors,
+        },
+    }
+
+
+def _links() -> Document:
+    """Say how what an update wrote is found, and how it is deleted."""
+    execution_id = "$request.body#/executionId"
+    group = {"header.AI-Resource-Group": "$request.header.AI-Resource-Group"}
+    find = {"query.$filter": f"executionId eq '{{{execution_id}}}'"}
+    return {
+        "find": {"operationId": "metricsFind", "parameters": group | find},
+        "delete": {
+            "operationId": "metricsDelete",
+            "parameters": group | {"query.executionId": execution_id},
         },
     }
 

@@ -12,7 +12,7 @@ from ingest.query_parameters import (
     MAX_TOP,
     SECTIONS,
 )
-from ingest.tag_filters import MAX_CHARS, MAX_FILTERS
+from ingest.tag_filters import FILTERS_PATTERN, MAX_CHARS, MAX_FILTERS
 
 Parameter = dict[str, Any]
 
@@ -64,7 +64,7 @@ _QUERY: dict[str, Parameter] = {
         "description": "`name=value`, `name!=value` or `name`, comma-separated, at most "
         f"{MAX_FILTERS}; all must hold. Percent-encode, before the URL's own encoding, what holds "
         "one of `,=!&#%`. `!=` holds for a resource without the tag, too.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_CHARS},
+        "schema": {"type": "string", "pattern": FILTERS_PATTERN, "maxLength": MAX_CHARS},
         "examples": {"one": {"value": "Artifact Group=RFC-1"}},
     },
     "$select": {
@@ -84,7 +84,7 @@ _QUERY: dict[str, Parameter] = {
     },
     "$skip": {
         "in": "query",
-        "description": "How many of the resources that match, ordered by execution id, are skipped.",
+        "description": "How many matches, ordered by execution id, are skipped.",
         "schema": {"type": "integer", "minimum": 0, "maximum": MAX_SKIP, "default": 0},
     },
     "executionId": {

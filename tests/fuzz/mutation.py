@@ -33,7 +33,8 @@ _NUMBERS = (
     1e-320, 1e300, 1_700_000_000_000_000_000,
 )  # fmt: skip
 _LISTS: tuple[Callable[[], Any], ...] = (
-    list, dict, lambda: [[]], lambda: {"name": "n", "value": "v"}, lambda: {"name": "n", "value": 1},
+    list, dict, lambda: [[]],
+    lambda: {"name": "n", "value": "v"}, lambda: {"name": "n", "value": 1},
     lambda: [{"name": "n", "value": "v"}] * 21, lambda: [{"name": "n", "value": 1}] * 3,
 )  # fmt: skip
 _SPLICES = (
@@ -106,14 +107,10 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _new(rng: random.Random) -> Any:
-    return rng.choice(
-        (
-            lambda: rng.choice(_TEXTS),
-            lambda: rng.choice(_NUMBERS),
-            lambda: rng.choice((None, True, False)),
-            lambda: rng.choice(_LISTS)(),
-        )
-    )()
+    kind = rng.randrange(4)
+    if kind == 0:
+        return rng.choice(_LISTS)()
+    return rng.choice((_TEXTS, _NUMBERS, (None, True, False))[kind - 1])
 
 
 def _copy(value: Any) -> Any:

@@ -1,12 +1,13 @@
 """tagFilters: splitting, decoding, limits, and what holds."""
 
+import re
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.tag_filters import TagFilter, parse_tag_filters
+from ingest.tag_filters import FILTERS_PATTERN, MAX_FILTERS, TagFilter, parse_tag_filters
 from tests.contract.strategies import texts
 
 
@@ -94,3 +95,18 @@ def test_what_holds_for_a_tag_s_value_or_its_absence(text: str, holding: set[str
     values: list[str | None] = ["test", "prod", None]
     tags = {value: {} if value is None else {"stage": value} for value in values}
     assert {value for value in values if one.holds({"other": "test", **tags[value]})} == holding
+
+
+@given(st.text("a=!,%é ", max_size=12))
+def test_the_published_pattern_is_what_is_accepted(text: str) -> None:
+    try:
+        parse_tag_filters(text)
+    except ValueError:
+        assert not re.search(FILTERS_PATTERN, text)
+    else:
+        assert re.search(FILTERS_PATTERN, text)
+
+
+def test_the_published_pattern_has_the_limit_of_the_parser() -> None:
+    assert re.search(FILTERS_PATTERN, ",".join(["a"] * MAX_FILTERS))
+    assert not re.search(FILTERS_PATTERN, ",".join(["a"] * (MAX_FILTERS + 1)))

@@ -11,6 +11,7 @@ from tests.api.test_bad_input import NOT_A_RESOURCE, NOT_VALID
 from tests.contract.strategies import RESOURCES, Instant, instants
 from tests.harness.client import EXAMPLE
 from tests.input import oracle
+from tests.input.effort import effort
 
 
 @pytest.mark.parametrize("body", [body for body, _ in NOT_A_RESOURCE.values()], ids=NOT_A_RESOURCE)
@@ -25,6 +26,7 @@ def test_what_breaks_a_rule_is_wrong_in_one_place(fields: dict[str, Any], place:
         assert place.partition(":")[0] == found
 
 
+@effort()
 @given(RESOURCES)
 def test_a_valid_resource_is_wrong_nowhere(resource: dict[str, Any]) -> None:
     assert oracle.wrong_places(resource) == set()
@@ -34,6 +36,7 @@ def test_the_example_is_wrong_nowhere() -> None:
     assert oracle.wrong_places(EXAMPLE) == set()
 
 
+@effort()
 @given(instants())
 def test_canonical_timestamps_are_those_that_datetime_makes(instant: Instant) -> None:
     assert oracle.is_timestamp(instant.text)
