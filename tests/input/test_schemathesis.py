@@ -11,6 +11,7 @@ import pytest
 from tests.harness.services import ROOT, Gateway
 from tests.input.effort import FUZZ_SECONDS
 
+_CONFIG = Path(__file__).with_name("schemathesis.toml")
 _EXAMPLES = 10
 _DEADLINE_S = 300
 # All checks: none is left out. What OpenAPI cannot express is in the hooks.
@@ -30,7 +31,8 @@ def test_the_gateway_does_what_its_document_says(gateway: Gateway, tmp_path: Pat
     else:
         effort = [f"--max-examples={_EXAMPLES}", "--generation-deterministic", "--no-shrink"]
     url = gateway.url.removesuffix("/v2") + "/openapi.json"
-    command = [str(Path(sys.executable).parent / "schemathesis"), "run", url, *_COMMON, *effort]
+    program = str(Path(sys.executable).parent / "schemathesis")
+    command = [program, "--config-file", str(_CONFIG), "run", url, *_COMMON, *effort]
     more = {"SCHEMATHESIS_HOOKS": "tests.input.schemathesis_hooks", "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
         command,
