@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+FUZZ_SECONDS ?= 300
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run demo test chaos check lint fmt up down lock clean
+.PHONY: help run demo test chaos fuzz check lint fmt up down lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +34,11 @@ test: $(READY) ## Run the tests on servers of their own (ARGS="-k word -x" goes 
 chaos: $(READY) ## Break everything, thoroughly, and count what is lost (ARGS="--short broker" picks)
 	@$(BIN)/python -m deploy.local setup
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+fuzz: $(READY) ## Fuzz the parsers byte by byte, then a live gateway (FUZZ_SECONDS=300 for each)
+	@$(BIN)/python -m deploy.local setup
+	@$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/input --timeout 0 $(ARGS)
 
 check: lint test ## Do what CI does: formatting, lint, types, import rules, tests
 

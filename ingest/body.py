@@ -9,8 +9,9 @@ from aiohttp.web_request import BaseRequest
 from ingest import telemetry
 from ingest.errors import Error, RequestError
 
-_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # recognises either header
-_ENCODINGS = ("identity", "gzip", "x-gzip", "deflate")
+_GZIP = 16 + zlib.MAX_WBITS
+_ZLIB = zlib.MAX_WBITS
+ENCODINGS = ("identity", "gzip", "x-gzip", "deflate")
 # Gzip data may have several members, one behind the other. Each costs a copy of the rest.
 _MAX_GZIP_MEMBERS = 16
 # Bodies that come with their headers, or soon after, are not counted: the server's read buffers
@@ -39,7 +40,7 @@ class BodyReader:
             ConnectionError: the client went away.
         """
         encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding not in _ENCODINGS:
+        if encoding not in ENCODINGS:
             raise RequestError(
                 Error.MEDIA_TYPE,
                 [f"Content-Encoding {encoding[:60]!r}: send gzip, deflate, or none"],
@@ -99,11 +100,13 @@ class BodyReader:
         return b"".join(chunks)
 
     def _decompress(self, body: bytes, encoding: str) -> bytes:
-        raw = encoding == "deflate" and not _has_zlib_header(body)
+        wbits = _GZIP
+        if encoding == "deflate":
+            wbits = _ZLIB if _has_zlib_header(body) else _RAW_DEFLATE
         parts = []
         left = self._max_bytes + 1
         for _ in range(_MAX_GZIP_MEMBERS):
-            decompressor = zlib.decompressobj(_RAW_DEFLATE if raw else _GZIP_OR_ZLIB)
+            decompressor = zlib.decompressobj(wbits)
             try:
                 parts.append(decompressor.decompress(body, left))
             except zlib.error as error:
@@ -116,6 +119,8 @@ class BodyReader:
             body = decompressor.unused_data
             if not body:
                 return b"".join(parts)
+            if wbits != _GZIP:  # the others have no members
+                raise RequestError(Error.ENCODING_INVALID, ["bytes follow the deflate data"])
         raise RequestError(Error.ENCODING_INVALID, [f"more than {_MAX_GZIP_MEMBERS} gzip members"])
 
     def _too_large(self) -> RequestError:

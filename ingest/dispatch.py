@@ -1,6 +1,6 @@
 """From a request to its endpoint, and from whatever happens there to an answer.
 
-aiohttp's low-level server is used without its router and middlewares: there is one path, and
+aiohttp's low-level server is used without its router and middlewares: there are two paths, and
 they cost more than everything else that is done for a small update.
 """
 
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 Endpoint = Callable[[BaseRequest, str], Awaitable[web.StreamResponse]]
 METRICS_PATH = "/v2/lm/metrics"
+OPENAPI_PATH = "/openapi.json"
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=@-]{1,128}")
 # How aiohttp's messages quote the bytes that they are about.

@@ -17,10 +17,31 @@ MAX_SKIP = 2**31 - 1
 SECTIONS = ("metrics", "tags", "customInfo")
 
 _EXECUTION_ID = re.compile(EXECUTION_ID_PATTERN)
-_QUOTED = r"'([^']*)'"
-_FILTER_EQ = re.compile(rf"\s*executionId\s+eq\s+{_QUOTED}\s*", re.IGNORECASE)
-_FILTER_IN = re.compile(
-    rf"\s*executionId\s+in\s*\(\s*({_QUOTED}(?:\s*,\s*{_QUOTED})*)\s*\)\s*", re.IGNORECASE
+
+
+def _any_case(word: str) -> str:
+    """Write a pattern for a word in upper or lower case: JSON Schema has no flag for it."""
+    return "".join(f"[{letter.lower()}{letter.upper()}]" for letter in word)
+
+
+def _filter_eq(quoted: str) -> str:
+    return rf" *{_any_case('executionId')} +{_any_case('eq')} +{quoted} *"
+
+
+def _filter_in(quoted: str, more: str) -> str:
+    listed = rf"{quoted}(?: *, *{quoted}){more}"
+    return rf" *{_any_case('executionId')} +{_any_case('in')} *\( *({listed}) *\) *"
+
+
+# With any text between the quotes, so that an id that is none can be named.
+_QUOTED = "'([^']*)'"
+_FILTER_EQ = re.compile(_filter_eq(_QUOTED))
+_FILTER_IN = re.compile(_filter_in(_QUOTED, "*"))
+
+# What is accepted of it, for those who read /openapi.json.
+_QUOTED_ID = f"'{EXECUTION_ID_PATTERN[1:-1]}'"
+FILTER_PATTERN = (
+    f"^({_filter_eq(_QUOTED_ID)}|{_filter_in(_QUOTED_ID, f'{{0,{MAX_EXECUTION_IDS - 1}}}')})$"
 )
 
 

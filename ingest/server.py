@@ -12,7 +12,9 @@ from ingest.access import Permission, access_from
 from ingest.body import BodyReader
 from ingest.contract.parse import UpdateParser
 from ingest.deletion import DeletionEndpoint
-from ingest.dispatch import METRICS_PATH, Dispatcher, GatewayServer
+from ingest.dispatch import METRICS_PATH, OPENAPI_PATH, Dispatcher, GatewayServer
+from ingest.openapi.document import build_document
+from ingest.openapi.endpoint import DocumentEndpoint
 from ingest.publisher import Publisher, PublisherLimits
 from ingest.query import QueryEndpoint
 from ingest.read import Reader
@@ -141,6 +143,10 @@ class Gateway:
         timeout_s = settings.read_wait_s + READ_TIMEOUT_S
         query = QueryEndpoint(reader, timeout_s)
         deletion = DeletionEndpoint(self._store, reader, self._sequences, self._unseen, timeout_s)
+        document = build_document(
+            max_custom_info_value_chars=settings.max_custom_info_value_chars,
+            authenticated=settings.auth == "jwt",
+        )
         guard = self._access.guard
         return Dispatcher(
             {
@@ -148,7 +154,8 @@ class Gateway:
                     "PATCH": guard(update, Permission.WRITE),
                     "GET": guard(query, Permission.READ),
                     "DELETE": guard(deletion, Permission.WRITE),
-                }
+                },
+                OPENAPI_PATH: {"GET": DocumentEndpoint(document)},
             }
         )
 

@@ -12,6 +12,10 @@ from urllib.parse import unquote
 MAX_FILTERS = 100
 MAX_CHARS = 5000
 
+_ONE = "(?:[^,=]+|(?:[^,=]{2,}|[^,=!])=[^,]+)"
+# What is accepted, but for what is percent-encoded and no UTF-8; for readers of /openapi.json.
+FILTERS_PATTERN = f"^{_ONE}(?:,{_ONE}){{0,{MAX_FILTERS - 1}}}$"
+
 
 @dataclass(frozen=True, slots=True)
 class TagFilter:

@@ -6,7 +6,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.local.example import RESOURCE_GROUP
+from ingest.openapi.example import RESOURCE_GROUP
 
 _TIMEOUT_S = 30.0
 _PATIENCE_S = 120.0

@@ -20,6 +20,7 @@ from deploy.local import example
 from deploy.local.client import Client, ClientError
 from deploy.local.process import wait_for
 from deploy.local.training import sparkline, updates
+from ingest.openapi.example import EXECUTION_ID
 
 _DEFAULT_URL = "http://127.0.0.1:8080"
 _STEPS = 3000
@@ -60,7 +61,7 @@ def demo() -> int:
 
 def _show_example(client: Client, console: Console) -> None:
     _patch(client, example.BODY.encode())
-    resource = _get(client, example.EXECUTION_ID)
+    resource = _get(client, EXECUTION_ID)
     console.print("The documentation's example, stored and read back:", style="bold")
     console.print_json(json.dumps(resource))
 

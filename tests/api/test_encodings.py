@@ -115,6 +115,11 @@ BODY = json.dumps(EXAMPLE | {"executionId": "never-stored"}).encode()
         ("deflate", BODY),
         ("deflate", zlib.compress(BODY)[:-1]),
         ("deflate", raw_deflate(BODY)[:-1]),
+        ("deflate", zlib.compress(BODY) * 2),
+        ("deflate", zlib.compress(BODY) + b"tail"),
+        ("deflate", raw_deflate(BODY) + b"tail"),
+        ("deflate", gzip.compress(BODY)),
+        ("gzip", zlib.compress(BODY)),
     ],
     ids=str,
 )

@@ -2,17 +2,20 @@
 
 import re
 
+import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import MultiDict
 
 from ingest.errors import Error, RequestError
-from ingest.query_parameters import Query, parse_execution_id, parse_query
+from ingest.query_parameters import FILTER_PATTERN, Query, parse_execution_id, parse_query
 from ingest.tag_filters import TagFilter
 from tests.contract.strategies import EXECUTION_IDS
 
 ID = "run.1"
+# By an engine that reads patterns as JSON Schema has them.
+PUBLISHED = jsonschema_rs.Draft202012Validator({"pattern": FILTER_PATTERN})
 ALL = frozenset({"metrics", "tags", "customInfo"})
 UNSUPPORTED = "$filter: only executionId eq '...' and executionId in ('...','...') are supported"
 
@@ -221,3 +224,30 @@ def test_delete_refuses_anything_else(bad: str | None) -> None:
         parse_execution_id({} if bad is None else {"executionId": bad})
     assert caught.value.failure is Error.QUERY_INVALID.value
     assert "executionId: " in caught.value.details[0]
+
+
+@given(
+    st.sampled_from(
+        ["executionId", "EXECUTIONID", "executionId ", " executionid", "execution\u0131d"]
+    ),
+    st.sampled_from([" eq ", " EQ  ", "eq ", " in ", " In(", " eq\t", " in ("]),
+    st.lists(st.sampled_from(["'run.1'", "'abc'", "'x' ", "run.1", "'a b c'"]), max_size=12),
+    st.sampled_from([",", ", ", " ,", " "]),
+    st.sampled_from(["", ")", " ) ", "\n"]),
+)
+def test_the_published_filter_pattern_is_what_is_accepted(
+    name: str, operator: str, ids: list[str], separator: str, end: str
+) -> None:
+    expression = name + operator + separator.join(ids) + end
+    try:
+        parsed(("$filter", expression))
+    except RequestError:
+        assert not PUBLISHED.is_valid(expression)
+    else:
+        # An id that is given twice counts once, however often.
+        assert PUBLISHED.is_valid(expression) or len(ids) > 10
+
+
+def test_letters_that_only_look_alike_are_no_filter() -> None:
+    # Python's own flag for upper and lower case takes a dotless i for an i.
+    assert problems(("$filter", "execut\u0131onId eq 'run.1'")) == [UNSUPPORTED]

@@ -2,12 +2,16 @@
 
 from urllib.parse import quote
 
+import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.tag_filters import TagFilter, parse_tag_filters
+from ingest.tag_filters import FILTERS_PATTERN, MAX_FILTERS, TagFilter, parse_tag_filters
 from tests.contract.strategies import texts
+
+# By an engine that reads patterns as JSON Schema has them.
+PUBLISHED = jsonschema_rs.Draft202012Validator({"pattern": FILTERS_PATTERN})
 
 
 def encoded(one: TagFilter) -> str:
@@ -94,3 +98,18 @@ def test_what_holds_for_a_tag_s_value_or_its_absence(text: str, holding: set[str
     values: list[str | None] = ["test", "prod", None]
     tags = {value: {} if value is None else {"stage": value} for value in values}
     assert {value for value in values if one.holds({"other": "test", **tags[value]})} == holding
+
+
+@given(st.text("z=!,%é \n", max_size=12))
+def test_the_published_pattern_is_what_is_accepted(text: str) -> None:
+    try:
+        parse_tag_filters(text)
+    except ValueError:
+        assert not PUBLISHED.is_valid(text)
+    else:
+        assert PUBLISHED.is_valid(text)
+
+
+def test_the_published_pattern_has_the_limit_of_the_parser() -> None:
+    assert PUBLISHED.is_valid(",".join(["a"] * MAX_FILTERS))
+    assert not PUBLISHED.is_valid(",".join(["a"] * (MAX_FILTERS + 1)))
