@@ -8,6 +8,7 @@ are still its own. Here a connection lives exactly as long as one call of its us
 import asyncio
 import logging
 import math
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -54,6 +55,9 @@ def broker_errors() -> Iterator[None]:
     except DeliveryError as error:
         raise QueueRefusedError("the queue refused the message") from error
     except (*CONNECTION_EXCEPTIONS, TimeoutError, EOFError) as error:
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            why = f"the broker's certificate is refused: {error.__cause__.verify_message}"
+            raise BrokerError(why[:300]) from error
         raise BrokerError(f"{type(error).__name__}: {error}"[:300]) from error
     except asyncio.CancelledError as error:
         task = asyncio.current_task()

@@ -13,6 +13,7 @@ import uvloop
 
 from ingest.runtime.logs import start_logging
 from ingest.runtime.settings import ProcessSettings, SettingsError, load
+from ingest.runtime.urls import insecure_options
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
         sys.stderr.write(f"Cannot start, the settings need a change:\n{error}\n")
         sys.exit(EXIT_SETTINGS)
     start_logging(settings.log_level)
+    _warn_of_insecure_options(settings)
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -62,6 +64,15 @@ def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
     if failures:
         log.error("cannot go on", extra={"reason": "; ".join(failures)})
     _exit(EXIT_FAILED if failures else 0)
+
+
+def _warn_of_insecure_options(settings: ProcessSettings) -> None:
+    for name, url in (("AMQP_URL", settings.amqp_url), ("MONGODB_URL", settings.mongodb_url)):
+        for option in insecure_options(url):
+            log.warning(
+                "an option lets anyone pose as the server",
+                extra={"variable": name, "option": option},
+            )
 
 
 def _exit(code: int) -> NoReturn:
