@@ -39,6 +39,11 @@ def open_client(
     )
 
 
+def why_away(error: Exception) -> str:
+    """Say in a sentence why the database is away; the driver adds its whole configuration."""
+    return str(error).partition(" (configured timeouts")[0][:300]
+
+
 async def prepare_database(database: Database) -> None:
     """Create the collections and indexes that are missing. Safe to repeat, also by many at once.
 

@@ -61,9 +61,10 @@ def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
         except* Exception as group:
             log.exception("a bug ended the process")
             failures += [repr(error) for error in leaves(group)]
-    if failures:
-        log.error("cannot go on", extra={"reason": "; ".join(failures)})
-    _exit(EXIT_FAILED if failures else 0)
+        if failures:
+            log.error("cannot go on", extra={"reason": "; ".join(failures)})
+        # Inside the block, whose end would wait for connections that a silent peer does not let go.
+        _exit(EXIT_FAILED if failures else 0)
 
 
 def _warn_of_insecure_options(settings: ProcessSettings) -> None:
