@@ -22,6 +22,9 @@ from tests.security.tls_servers import (
     running_servers,
 )
 
+# Loaded machines start servers slowly.
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture(scope="module")
 def signed(authority: Authority) -> Signed:
@@ -51,7 +54,7 @@ async def test_an_update_passes_with_an_authority_in_the_urls(
     servers: Servers, authority: Authority, tmp_path: Path
 ) -> None:
     given = urls(servers, f"?cafile={authority.file}", f"&tlsCAFile={authority.file}")
-    with processes(tmp_path, **given) as (gateway, worker):
+    async with processes(tmp_path, **given) as (gateway, worker):
         await assert_an_update_passes(gateway, worker)
         assert_calm(gateway, worker)
 
@@ -60,7 +63,7 @@ async def test_an_update_passes_with_an_authority_of_the_system(
     servers: Servers, authority: Authority, tmp_path: Path
 ) -> None:
     given = urls(servers, "", "")
-    with processes(tmp_path, SSL_CERT_FILE=str(authority.file), **given) as (gateway, worker):
+    async with processes(tmp_path, SSL_CERT_FILE=str(authority.file), **given) as (gateway, worker):
         await assert_an_update_passes(gateway, worker)
 
 
@@ -81,11 +84,13 @@ async def test_no_impostor_is_believed_and_the_right_server_is_found_again(
             "MONGODB_URL": f"mongodb://{LOOPBACK}:{database.port}/"
             f"?directConnection=true&tls=true&tlsCAFile={authority.file}",
         }
-        with processes(tmp_path, **given) as (gateway, worker):
+        async with processes(tmp_path, **given) as (gateway, worker):
             await refuse(gateway, worker, "unable to get local issuer certificate")
             for front in (broker, database):
                 await front.present(misnamed)
-            await refuse(gateway, worker, f"IP address mismatch, certificate is not valid for '{LOOPBACK}'")
+            await refuse(
+                gateway, worker, f"IP address mismatch, certificate is not valid for '{LOOPBACK}'"
+            )
             assert (broker.forwarded_bytes, database.forwarded_bytes) == (0, 0)
             for front in (broker, database):
                 await front.present(signed)
@@ -107,7 +112,7 @@ async def refuse(gateway: Gateway, worker: Worker, why: str) -> None:
 
 
 async def test_without_its_authority_a_server_is_refused(servers: Servers, tmp_path: Path) -> None:
-    with processes(tmp_path, **urls(servers, "", "")) as (gateway, worker):
+    async with processes(tmp_path, **urls(servers, "", "")) as (gateway, worker):
         await refuse(gateway, worker, "")
 
 
@@ -115,7 +120,7 @@ async def test_an_option_that_lets_anyone_pose_as_the_server_is_warned_about_onc
     servers: Servers, tmp_path: Path
 ) -> None:
     given = urls(servers, "?no_verify_ssl=1", "&tlsAllowInvalidCertificates=true")
-    with processes(tmp_path, **given) as (gateway, worker):
+    async with processes(tmp_path, **given) as (gateway, worker):
         await assert_an_update_passes(gateway, worker)
         for service in (gateway, worker):
             warned = [(one.get("variable"), one.get("option")) for one in service.logs()]
@@ -128,7 +133,7 @@ async def test_an_option_that_lets_anyone_pose_as_the_server_is_warned_about_onc
 async def test_a_broker_asked_without_tls_is_no_broker(servers: Servers, tmp_path: Path) -> None:
     given = urls(servers, "", "")
     given["AMQP_URL"] = given["AMQP_URL"].replace("amqps:", "amqp:")
-    with processes(tmp_path, **given) as (gateway, worker):
+    async with processes(tmp_path, **given) as (gateway, worker):
         for service in (gateway, worker):
             await asyncio.to_thread(await_reason, service, "")
             assert not service.is_ready()

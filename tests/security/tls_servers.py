@@ -1,8 +1,8 @@
 """Both servers with TLS, and processes between them."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,7 @@ class Servers:
 @contextmanager
 def running_servers(folder: Path, tls: Tls) -> Iterator[Servers]:
     """Run both servers."""
-    servers = Servers(
-        RabbitMQ(folder / "rabbitmq", tls=tls), MongoDB(folder / "mongodb", tls=tls)
-    )
+    servers = Servers(RabbitMQ(folder / "rabbitmq", tls=tls), MongoDB(folder / "mongodb", tls=tls))
     try:
         for server in (servers.broker, servers.database):
             server.launch()
@@ -42,8 +40,8 @@ def running_servers(folder: Path, tls: Tls) -> Iterator[Servers]:
         servers.database.kill()
 
 
-@contextmanager
-def processes(folder: Path, **environment: str) -> Iterator[tuple[Gateway, Worker]]:
+@asynccontextmanager
+async def processes(folder: Path, **environment: str) -> AsyncIterator[tuple[Gateway, Worker]]:
     """Run a gateway and a worker; the caller waits for them."""
     gateway, worker = Gateway(folder, environment), Worker(folder, environment)
     try:
@@ -51,8 +49,8 @@ def processes(folder: Path, **environment: str) -> Iterator[tuple[Gateway, Worke
         worker.launch()
         yield gateway, worker
     finally:
-        gateway.stop()
-        worker.stop()
+        # Not in the event loop's thread, which a front between them and a server may need.
+        await asyncio.gather(asyncio.to_thread(gateway.stop), asyncio.to_thread(worker.stop))
 
 
 def reasons(service: Service) -> list[str]:
