@@ -1,4 +1,4 @@
-"""The database client. With the two stores, the only modules that know the driver.
+"""The database client. With `urls` and the two stores, the only modules that know the driver.
 
 motor is in maintenance; its successor, PyMongo's own asynchronous API, has the same calls.
 """
