@@ -1,6 +1,7 @@
 """TLS to both servers: it works, and nobody else's certificate is accepted."""
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from deploy.local.amqp_probe import accepts_login
 from deploy.local.ports import LOOPBACK
 from deploy.local.tls import Tls
-from tests.harness.services import Gateway, Service, Worker
+from tests.harness.services import Gateway, Service
 from tests.security.certificates import Authority, Signed
 from tests.security.front import Front
 from tests.security.tls_servers import (
@@ -85,7 +86,7 @@ async def test_no_impostor_is_believed_and_the_right_server_is_found_again(
             f"?directConnection=true&tls=true&tlsCAFile={authority.file}",
         }
         async with processes(tmp_path, **given) as (gateway, worker):
-            await refuse(gateway, worker, "unable to get local issuer certificate")
+            await refuse("unable to get local issuer certificate", gateway, worker)
             for front in (broker, database):
                 await front.present(misnamed)
             await refuse(
@@ -98,8 +99,8 @@ async def test_no_impostor_is_believed_and_the_right_server_is_found_again(
             assert_calm(gateway, worker)
 
 
-async def refuse(gateway: Gateway, worker: Worker, why: str) -> None:
-    """Wait until both say of both servers why they refuse them; they must not be ready."""
+async def refuse(why: str, *services: Service) -> None:
+    """Wait until all say of both servers why they refuse them; they must not be ready."""
 
     def check(service: Service) -> None:
         seen = len(reasons(service))
@@ -107,13 +108,17 @@ async def refuse(gateway: Gateway, worker: Worker, why: str) -> None:
         await_reason(service, f"certificate verify failed: {why}", seen)
         assert not service.is_ready()
 
-    await asyncio.gather(*(asyncio.to_thread(check, one) for one in (gateway, worker)))
-    assert_calm(gateway, worker)
+    await asyncio.gather(*(asyncio.to_thread(check, one) for one in services))
+    assert_calm(*services)
 
 
 async def test_without_its_authority_a_server_is_refused(servers: Servers, tmp_path: Path) -> None:
-    async with processes(tmp_path, **urls(servers, "", "")) as (gateway, worker):
-        await refuse(gateway, worker, "")
+    gateway = Gateway(tmp_path, urls(servers, "", ""))
+    gateway.launch()
+    try:
+        await refuse("unable to get local issuer certificate", gateway)
+    finally:
+        await asyncio.to_thread(gateway.stop)
 
 
 async def test_an_option_that_lets_anyone_pose_as_the_server_is_warned_about_once(
@@ -138,3 +143,23 @@ async def test_a_broker_asked_without_tls_is_no_broker(servers: Servers, tmp_pat
             await asyncio.to_thread(await_reason, service, "")
             assert not service.is_ready()
         assert_calm(gateway, worker)
+
+
+async def test_a_broker_that_falls_silent_holds_up_no_drain(
+    servers: Servers, authority: Authority, tmp_path: Path
+) -> None:
+    # Over TLS a close has a part for the peer, too, which asyncio would await for half a minute.
+    given = urls(servers, f"?cafile={authority.file}", f"&tlsCAFile={authority.file}")
+    broker = servers.broker.process.identity
+    assert broker is not None
+    async with processes(tmp_path, **given) as both:
+        for service in both:
+            await asyncio.to_thread(service.await_ready)
+        broker.send(signal.SIGSTOP)
+        try:
+            for service in both:
+                service.terminate()
+            for service in both:
+                assert await asyncio.to_thread(service.await_end) == 0
+        finally:
+            broker.send(signal.SIGCONT)
