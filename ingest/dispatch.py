@@ -26,10 +26,11 @@ log = logging.getLogger(__name__)
 Endpoint = Callable[[BaseRequest, str], Awaitable[web.StreamResponse]]
 METRICS_PATH = "/v2/lm/metrics"
 OPENAPI_PATH = "/openapi.json"
+# What the logs say of any other.
+UNKNOWN_PATH = "(unknown)"
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=@-]{1,128}")
-# How aiohttp's messages quote the bytes that they are about.
-_QUOTED = re.compile(r"(?::| line)\s+b?['\"].*", re.DOTALL)
+_SENT = re.compile(r"[:'\"\n]")
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -53,7 +54,9 @@ class Dispatcher:
             raise
         if not response.prepared:
             response.headers.update(common_headers(request_id))
-        _report(request, request_id, response.status, failure, time.perf_counter() - started)
+        path = request.path if request.path in self._routes else UNKNOWN_PATH
+        seconds = time.perf_counter() - started
+        _report(request.method, path, request_id, response.status, failure, seconds)
         return response
 
     async def _answer(
@@ -97,29 +100,31 @@ class Dispatcher:
 
 
 def _report(
-    request: BaseRequest,
+    method: str,
+    path: str,
     request_id: str,
     status: int,
     failure: RequestError | None,
     duration_s: float,
 ) -> None:
-    """Count and log one answered request."""
-    requests, seconds = _counters(_known(request.method), status)
+    """Count and log one answered request: nothing that its client made up, but its request id."""
+    method = _known(method)
+    requests, seconds = _counters(method, status)
     requests.inc()
     seconds.observe(duration_s)
     if failure is None and not log.isEnabledFor(logging.DEBUG):
         return
     fields: dict[str, Any] = {
         "requestId": request_id,
-        "method": request.method,
-        "path": request.path[:200],
+        "method": method,
+        "path": path,
         "status": status,
         "duration_ms": round(duration_s * 1000, 3),
     }
     if failure is None:
         log.debug("answered", extra=fields)
     else:
-        fields |= {"code": failure.failure.code, "details": failure.details[:3]}
+        fields |= {"code": failure.failure.code, "details": failure.logged[:3]}
         log.info("refused", extra=fields)
 
 
@@ -164,14 +169,14 @@ class _Protocol(RequestHandler):
             raise ConnectionError("the answer has begun already")
         bad_request = 400
         if status == bad_request:
-            # The quoted bytes may be those of an Authorization header.
-            reason = _QUOTED.sub("", message or "malformed request")[:300]
-            error = RequestError(Error.HTTP_INVALID, [reason])
+            # Behind its own words aiohttp shows what was sent, which may be a token.
+            why = _SENT.split(message or "", maxsplit=1)[0][:100] or "malformed request"
+            error = RequestError(Error.HTTP_INVALID, [why], logged=[why])
         else:
             log.error("a request failed outside the dispatcher", exc_info=exc)
             error = RequestError(Error.INTERNAL)
         request_id = secrets.token_hex(8)
         response = error_response(error, request_id)
-        _report(request, request_id, response.status, error, 0.0)
+        _report(request.method, UNKNOWN_PATH, request_id, response.status, error, 0.0)
         response.force_close()
         return response

@@ -7,6 +7,7 @@ them. Two codes are published by SAP (marked); the others are this project's own
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from http import HTTPStatus
 
 import orjson
 
@@ -51,8 +52,9 @@ class Error(Enum):
 class RequestError(Exception):
     """A request that fails with an answer. Raise it anywhere below the dispatcher.
 
-    `details` are sentences, one per violation. `retry_after_s` goes with 429 and 503: nothing
-    was promised, the request may be sent again.
+    `details` are sentences, one per violation. Those of 4xx may show the client what it sent, so
+    they are not logged; `logged` is, which must hold nothing of that. `retry_after_s` goes with
+    429 and 503: nothing was promised, the request may be sent again.
     """
 
     def __init__(
@@ -60,15 +62,18 @@ class RequestError(Exception):
         error: Error,
         details: Iterable[str] = (),
         *,
+        logged: Iterable[str] = (),
         retry_after_s: int | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         self.failure = error.value
         self.details = list(details)
+        of_ours = self.failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        self.logged = self.details if of_ours else list(logged)
         self.headers = dict(headers or {})
         if retry_after_s is not None:
             self.headers["Retry-After"] = str(retry_after_s)
-        super().__init__(f"{self.failure.code} {self.failure.message} {self.details[:3]}")
+        super().__init__(f"{self.failure.code} {self.failure.message} {self.logged[:3]}")
 
     def body(self, request_id: str) -> bytes:
         """Return the answer's JSON body."""

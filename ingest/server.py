@@ -18,7 +18,7 @@ from ingest.openapi.endpoint import DocumentEndpoint
 from ingest.publisher import Publisher, PublisherLimits
 from ingest.query import QueryEndpoint
 from ingest.read import Reader
-from ingest.runtime.database import DATABASE_ERRORS, open_client, prepare_database
+from ingest.runtime.database import DATABASE_ERRORS, open_client, prepare_database, why_away
 from ingest.runtime.operations import operations_server
 from ingest.sequence import SequenceSource
 from ingest.settings import GatewaySettings
@@ -174,7 +174,7 @@ class Gateway:
                         await prepare_database(self._store.database)
                         self._missing.discard("database")
                     except DATABASE_ERRORS as error:
-                        log.warning("the database is away", extra={"reason": str(error)[:300]})
+                        log.warning("the database is away", extra={"reason": why_away(error)})
                 await asyncio.sleep(_START_PAUSE_S)
 
         async with asyncio.TaskGroup() as tasks:

@@ -79,7 +79,8 @@ class UpdateEndpoint:
             raise RequestError(Error.PAYLOAD_LIMIT, [*details, str(error)]) from error
         except InvalidUpdateError as error:
             details += [str(violation) for violation in error.violations]
-            raise RequestError(Error.BODY_INVALID, details) from error
+            logged = [f"{one.pointer} {one.rule}" for one in error.violations[:3]]
+            raise RequestError(Error.BODY_INVALID, details, logged=logged) from error
         if details:
             raise RequestError(Error.HEADER_INVALID, details)
         return resource

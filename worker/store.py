@@ -9,7 +9,7 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DocumentTooLarge
 
 from ingest.contract.documents import SEGMENTS, Document
-from ingest.runtime.database import DATABASE_ERRORS, Database, prepare_database
+from ingest.runtime.database import DATABASE_ERRORS, Database, prepare_database, why_away
 from worker.prepare import Writes
 
 _DUPLICATE_KEY = 11000
@@ -63,7 +63,7 @@ class Store:
         try:
             await prepare_database(self._database)
         except DATABASE_ERRORS as error:
-            raise TryLaterError(type(error).__name__, str(error)) from error
+            raise TryLaterError(type(error).__name__, why_away(error)) from error
 
     async def apply(self, writes: Writes) -> int:
         """Write everything; returns how many segments had been written before.

@@ -5,7 +5,9 @@ credentials. Frames and methods: AMQP 0-9-1 specification, sections 2.3.5, 4.2.3
 """
 
 import socket
+import ssl
 import struct
+from contextlib import ExitStack
 
 _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 _FRAME_METHOD = 1
@@ -16,10 +18,21 @@ _CONNECTION_START_OK = (10, 11)
 _CONNECTION_TUNE = (10, 30)
 
 
-def accepts_login(host: str, port: int, user: str, password: str, timeout_s: float = 5.0) -> bool:
+def accepts_login(
+    address: tuple[str, int],
+    user: str,
+    password: str,
+    *,
+    tls: ssl.SSLContext | None = None,
+    timeout_s: float = 5.0,
+) -> bool:
     """Say whether the broker accepts a connection with these credentials."""
     try:
-        with socket.create_connection((host, port), timeout_s) as connection:
+        with ExitStack() as stack:
+            connection = stack.enter_context(socket.create_connection(address, timeout_s))
+            if tls is not None:
+                secured = tls.wrap_socket(connection, server_hostname=address[0])
+                connection = stack.enter_context(secured)
             connection.sendall(_PROTOCOL_HEADER)
             if _read_method(connection) != _CONNECTION_START:
                 return False

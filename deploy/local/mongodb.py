@@ -12,6 +12,7 @@ from deploy.local.install import require_mongod
 from deploy.local.ports import LOOPBACK
 from deploy.local.process import wait_for
 from deploy.local.server import Command, Server, ServerError
+from deploy.local.tls import Tls
 
 _REPLICA_SET = "rs0"
 _PRIMARY_DEADLINE_S = 60.0
@@ -26,10 +27,15 @@ class Mongod(Server):
     Ready means that it answers, not that it is a primary: that is the set's affair.
     """
 
-    def __init__(self, name: str, folder: Path, *, port: int | None, cache_gb: float) -> None:
+    def __init__(
+        self, name: str, folder: Path, *, port: int | None, cache_gb: float, tls: Tls | None = None
+    ) -> None:
         """Prepare a member in `folder`; a free port is chosen and kept unless one is given."""
         super().__init__(name, folder, {"mongodb": port})
         self._cache_gb = cache_gb
+        self._tls = tls
+        # The driver and mongod want certificate and key in one file.
+        self._certificate_key_file = self.folder / "tls.pem"
 
     @property
     def port(self) -> int:
@@ -52,27 +58,50 @@ class Mongod(Server):
             "oplogSize": 512,  # MB
             "wiredTigerCacheSizeGB": self._cache_gb,
             "wiredTigerCollectionBlockCompressor": "zstd",
-        }
+        } | self._tls_options()
         parameters = {
             # How long a primary that is asked to stop waits for another to take over.
             "shutdownTimeoutMillisForSignaledShutdown": 500,
             "diagnosticDataCollectionEnabled": "false",
         }
         arguments: list[str | Path] = [require_mongod(), "--nounixsocket", "--quiet"]
+        if self._tls is not None and not self._tls.requires_clients:
+            arguments.append("--tlsAllowConnectionsWithoutCertificates")
         arguments += [f"--{name}={value}" for name, value in options.items()]
         for name, value in parameters.items():
             arguments += ["--setParameter", f"{name}={value}"]
         return Command(arguments, {"LC_ALL": "C.UTF-8"})
 
+    def _tls_options(self) -> dict[str, object]:
+        tls, file = self._tls, self._certificate_key_file
+        if tls is None:
+            return {}
+        file.touch(mode=0o600)
+        file.write_text(tls.certificate.read_text() + tls.key.read_text())
+        return {
+            "tlsMode": "requireTLS",
+            "tlsCertificateKeyFile": file,
+            "tlsCAFile": tls.authority,
+        }
+
     @contextmanager
     def connect(self) -> Iterator[MongoClient[dict[str, Any]]]:
         """Connect to this very member, whatever its state in the set."""
+        tls: dict[str, Any] = {}
+        if self._tls is not None:
+            tls = {
+                "tls": True,
+                "tlsCAFile": str(self._tls.authority),
+                "tlsCertificateKeyFile": str(self._certificate_key_file),
+                "tlsAllowInvalidHostnames": True,
+            }
         client: MongoClient[dict[str, Any]] = MongoClient(
             LOOPBACK,
             self.port,
             directConnection=True,
             serverSelectionTimeoutMS=_ANSWER_TIMEOUT_MS,
             socketTimeoutMS=5 * _ANSWER_TIMEOUT_MS,
+            **tls,
         )
         try:
             yield client
@@ -102,6 +131,7 @@ class MongoDB:
         port: int | None = None,
         members: int = 1,
         cache_gb: float = 0.5,
+        tls: Tls | None = None,
     ) -> None:
         """Prepare a replica set in `folder`; `port` is the first member's, the others' are free."""
         self.members = [
@@ -110,15 +140,18 @@ class MongoDB:
                 folder / f"member-{number}",
                 port=None if number else port,
                 cache_gb=cache_gb,
+                tls=tls,
             )
             for number in range(members)
         ]
+        self._tls = tls
 
     @property
     def url(self) -> str:
-        """The connection string, final once the set has started."""
+        """The connection string, final once the set has started; with TLS, without a tlsCAFile."""
         addresses = ",".join(member.address for member in self.members)
-        return f"mongodb://{addresses}/?replicaSet={_REPLICA_SET}"
+        tls = "" if self._tls is None else "&tls=true"
+        return f"mongodb://{addresses}/?replicaSet={_REPLICA_SET}{tls}"
 
     def is_alive(self) -> bool:
         """Say whether every member's process runs."""

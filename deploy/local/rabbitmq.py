@@ -9,14 +9,26 @@ from deploy.local.amqp_probe import accepts_login
 from deploy.local.install import require_program, require_rabbitmq
 from deploy.local.ports import LOOPBACK, is_free
 from deploy.local.server import Command, Server, ServerError
+from deploy.local.tls import Tls
 
 # RabbitMQ's own defaults; it lets this user in from the loopback interface only.
 _USER = "guest"
 _PASSWORD = "guest"  # noqa: S105 - not a secret
 _CONTROL_TIMEOUT_S = 60
 
-_CONFIGURATION = """\
+_PLAIN_LISTENER = """\
 listeners.tcp.1 = {host}:{port}
+"""
+_TLS_LISTENER = """\
+listeners.tcp = none
+listeners.ssl.1 = {host}:{port}
+ssl_options.cacertfile = {tls.authority}
+ssl_options.certfile = {tls.certificate}
+ssl_options.keyfile = {tls.key}
+ssl_options.verify = {verify}
+ssl_options.fail_if_no_peer_cert = {required}
+"""
+_CONFIGURATION = """\
 log.console.level = info
 # A quorum queue's write-ahead log is also held in memory up to this size: modest on one machine.
 raft.wal_max_size_bytes = 64000000
@@ -88,11 +100,13 @@ class RabbitMQ(Server):
         port: int | None = None,
         name: str = "rabbit",
         epmd: Epmd | None = None,
+        tls: Tls | None = None,
     ) -> None:
         """Prepare a node in `folder`; a free port is chosen and kept unless one is given."""
         super().__init__(name, folder, {"amqp": port, "distribution": None})
         self.epmd = epmd or Epmd(self.folder / "erlang")
         self._owns_epmd = epmd is None
+        self._tls = tls
 
     @property
     def port(self) -> int:
@@ -101,8 +115,9 @@ class RabbitMQ(Server):
 
     @property
     def url(self) -> str:
-        """The AMQP URL, final once the node has started."""
-        return f"amqp://{_USER}:{_PASSWORD}@{LOOPBACK}:{self.port}/"
+        """The AMQP URL, final once the node has started; with TLS, a client owes it a cafile."""
+        scheme = "amqp" if self._tls is None else "amqps"
+        return f"{scheme}://{_USER}:{_PASSWORD}@{LOOPBACK}:{self.port}/"
 
     @property
     def node_name(self) -> str:
@@ -130,13 +145,23 @@ class RabbitMQ(Server):
         }
 
     def _command(self) -> Command:
-        configuration = _CONFIGURATION.format(host=LOOPBACK, port=self.port)
-        (self.folder / "rabbitmq.conf").write_text(configuration)
+        (self.folder / "rabbitmq.conf").write_text(self._listener() + _CONFIGURATION)
         (self.folder / "enabled_plugins").write_text("[].\n")
         return Command([require_rabbitmq()], self._environment())
 
+    def _listener(self) -> str:
+        tls = self._tls
+        if tls is None:
+            return _PLAIN_LISTENER.format(host=LOOPBACK, port=self.port)
+        verify = "verify_peer" if tls.requires_clients else "verify_none"
+        required = str(tls.requires_clients).lower()
+        return _TLS_LISTENER.format(
+            host=LOOPBACK, port=self.port, tls=tls, verify=verify, required=required
+        )
+
     def _is_ready(self) -> bool:
-        return accepts_login(LOOPBACK, self.port, _USER, _PASSWORD)
+        context = None if self._tls is None else self._tls.probe_context()
+        return accepts_login((LOOPBACK, self.port), _USER, _PASSWORD, tls=context)
 
     def launch(self, *, outlive_parent: bool = False) -> None:
         """Start the port mapper, if it is this node's own, and the node's process."""

@@ -6,7 +6,7 @@ an object at a time without the items of its lists, and no further than MAX_VIOL
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -24,10 +24,14 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One broken rule: a JSON pointer to the place, and what to change there."""
+    """One broken rule: a JSON pointer to the place, and what to change there.
+
+    The reason may show what was sent; `rule`, a word of JSON Schema, and the pointer never do.
+    """
 
     pointer: str
     reason: str
+    rule: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"{self.pointer or '(body)'}: {self.reason}"
@@ -64,14 +68,18 @@ class Layer:
         if isinstance(value, dict) and (unknown := value.keys() - self._known):
             # Not left to the validator: there may be a million of them.
             names = ", ".join(shown(name) for name in sorted(unknown)[:5])
-            yield Violation(pointer(path), f"unknown field {names}")
+            yield Violation(pointer(path), f"unknown field {names}", "unknown field")
             value = {name: value[name] for name in value.keys() & self._known}
         last = None
         for error in self._validator.iter_errors(value):
             place = value
             for part in error.instance_path:
                 place = place[part]
-            violation = Violation(pointer((*path, *error.instance_path)), _reason(error, place))
+            violation = Violation(
+                pointer((*path, *error.instance_path)),
+                _reason(error, place),
+                type(error.kind).__name__,
+            )
             if violation != last:  # a timestamp can break its pattern and its format
                 yield violation
             last = violation

@@ -8,6 +8,7 @@ are still its own. Here a connection lives exactly as long as one call of its us
 import asyncio
 import logging
 import math
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -54,6 +55,9 @@ def broker_errors() -> Iterator[None]:
     except DeliveryError as error:
         raise QueueRefusedError("the queue refused the message") from error
     except (*CONNECTION_EXCEPTIONS, TimeoutError, EOFError) as error:
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            why = f"the broker's certificate is refused: {error.__cause__.verify_message}"
+            raise BrokerError(why[:300]) from error
         raise BrokerError(f"{type(error).__name__}: {error}"[:300]) from error
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
@@ -69,6 +73,9 @@ def broker_errors() -> Iterator[None]:
 async def connect(url: str, name: str) -> AbstractConnection:
     """Open a connection with a deadline and a heartbeat; `name` shows in the broker's lists.
 
+    With amqps, aiormq checks the server's certificate and its host name: against the URL's cafile,
+    capath and cadata, or else the system's authorities.
+
     Raises:
         BrokerError: the broker is away, refuses the credentials, or does not answer in time.
     """
@@ -76,16 +83,34 @@ async def connect(url: str, name: str) -> AbstractConnection:
     address = address.update_query(
         {"heartbeat": str(HEARTBEAT_S), "name": name} | dict(address.query)
     )
-    with broker_errors():
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            return await aio_pika.connect(address)
+    connection = aio_pika.Connection(address)
+    try:
+        with broker_errors():
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await connection.connect()
+    except BaseException:
+        # Else it closes itself when it is collected, which fails in a thread without a loop.
+        await close(connection)
+        raise
+    return connection
 
 
 async def close(connection: AbstractConnection) -> None:
-    """Close a connection; give up on a peer that does not answer."""
-    with suppress(BrokerError), broker_errors():
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+    """Close a connection; leave a peer that does not answer to the event loop.
+
+    A task of its own, since the close does not end by being cancelled: over TLS, it waits for the
+    peer's part in it for half a minute.
+    """
+
+    async def say_goodbye() -> None:
+        with suppress(BrokerError), broker_errors():
             await connection.close()
+
+    closing = asyncio.create_task(say_goodbye())
+    try:
+        await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
+    finally:
+        closing.cancel()
 
 
 async def declare_topology(channel: AbstractChannel) -> None:
@@ -128,6 +153,8 @@ async def keep_connected(
             reason = "the connection was closed"
         except BrokerError as error:
             reason = str(error)
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise asyncio.CancelledError  # which a library has swallowed
         failures = 0 if clock() - used_since > BACKOFF_MAX_S else failures + 1
         pause = backoff_s(failures, BACKOFF_MIN_S, BACKOFF_MAX_S)
         log.warning(

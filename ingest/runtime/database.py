@@ -1,4 +1,4 @@
-"""The database client. With the two stores, the only modules that know the driver.
+"""The database client. With `urls` and the two stores, the only modules that know the driver.
 
 motor is in maintenance; its successor, PyMongo's own asynchronous API, has the same calls.
 """
@@ -37,6 +37,11 @@ def open_client(
         connectTimeoutMS=5000,
         socketTimeoutMS=round(socket_timeout_s * 1000),
     )
+
+
+def why_away(error: Exception) -> str:
+    """Say in a sentence why the database is away; the driver adds its whole configuration."""
+    return str(error).partition(" (configured timeouts")[0][:300]
 
 
 async def prepare_database(database: Database) -> None:

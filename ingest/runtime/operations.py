@@ -4,13 +4,19 @@ Liveness only says that the event loop turns: restarting a process does not brin
 database back. Readiness says whether the process should get work now.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 import orjson
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+log = logging.getLogger(__name__)
 
 # Returns what is still missing before the process is ready: nothing, when it is.
 Readiness = Callable[[], list[str]]
@@ -26,10 +32,10 @@ async def operations_server(
         OSError: the port cannot be bound. The message names `variable`, which sets it.
     """
 
-    async def livez(_: web.Request) -> web.Response:
+    def livez() -> web.Response:
         return web.Response(text="ok\n")
 
-    async def readyz(_: web.Request) -> web.Response:
+    def readyz() -> web.Response:
         missing = readiness()
         return web.Response(
             status=503 if missing else 200,
@@ -37,16 +43,22 @@ async def operations_server(
             content_type="application/json",
         )
 
-    async def metrics(_: web.Request) -> web.Response:
+    def metrics() -> web.Response:
         return web.Response(
             body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
 
-    app = web.Application()
-    app.router.add_get("/livez", livez)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    routes = {"/livez": livez, "/readyz": readyz, "/metrics": metrics}
+
+    async def answer(request: BaseRequest) -> web.Response:
+        page = routes.get(request.path)
+        if page is None:
+            return _error(HTTPStatus.NOT_FOUND)
+        if request.method not in {"GET", "HEAD"}:
+            return _error(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "GET, HEAD"})
+        return page()
+
+    runner = web.ServerRunner(_Server(answer, access_log=None), shutdown_timeout=1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
@@ -57,3 +69,30 @@ async def operations_server(
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+def _error(status: HTTPStatus, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, text=f"{status}: {status.phrase}\n", headers=headers)
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class _Protocol(RequestHandler):
+    """aiohttp's own would show what it could not parse, in the answer and in the logs."""
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        del request, message
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("the operations port failed", exc_info=exc)
+        response = _error(HTTPStatus(status))
+        response.force_close()
+        return response

@@ -7,12 +7,14 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from dataclasses import fields
 from typing import NoReturn, TypeVar
 
 import uvloop
 
 from ingest.runtime.logs import start_logging
 from ingest.runtime.settings import BrokerSettings, SettingsError, load
+from ingest.runtime.urls import insecure_options
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
     """
     settings = settings_or_exit(settings_class)
     start_logging(settings.log_level)
+    _warn_of_insecure_options(settings)
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -64,9 +67,20 @@ def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
         except* Exception as group:
             log.exception("a bug ended the process")
             failures += [repr(error) for error in leaves(group)]
-    if failures:
-        log.error("cannot go on", extra={"reason": "; ".join(failures)})
-    _exit(EXIT_FAILED if failures else 0)
+        if failures:
+            log.error("cannot go on", extra={"reason": "; ".join(failures)})
+        # Inside the block, whose end would wait for connections that a silent peer does not let go.
+        _exit(EXIT_FAILED if failures else 0)
+
+
+def _warn_of_insecure_options(settings: BrokerSettings) -> None:
+    for item in fields(settings):
+        if item.metadata["rule"].secret:  # a URL, as it may hold a password
+            for option in insecure_options(getattr(settings, item.name)):
+                log.warning(
+                    "an option lets anyone pose as the server",
+                    extra={"variable": item.metadata["variable"], "option": option},
+                )
 
 
 def _exit(code: int) -> NoReturn:

@@ -10,6 +10,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from ingest.runtime.urls import UrlError, check_amqp_url, check_http_url, check_mongodb_url
+
 T = TypeVar("T")
 
 
@@ -85,6 +87,8 @@ def load(cls: type[T], environment: Mapping[str, str]) -> T:
             continue
         try:
             values[item.name] = rule.parse(text)
+        except UrlError as error:
+            problems.append(f"{variable} cannot be used (its value is not shown): {error}")
         except ValueError:
             shown = "its value (not shown, it may hold a secret)" if rule.secret else repr(text)
             problems.append(f"{variable} must be {rule.text}, but is {shown[:120]}")
@@ -146,16 +150,18 @@ def text(what: str, allowed: str, max_chars: int) -> Rule:
     return Rule(what, parse)
 
 
-def url(*schemes: str) -> Rule:
-    """Accept a URL with one of some schemes and a host. A secret: it may hold a password."""
+def url(*schemes: str, check: Callable[[str], None]) -> Rule:
+    """Accept a URL with one of some schemes and a host. A secret: it may hold a password.
+
+    `check` raises UrlError if something else is wrong with it.
+    """
 
     def parse(value: str) -> str:
         parts = urlsplit(value)
         hosts = parts.netloc.rpartition("@")[2].split(",")  # MongoDB takes a list
         if parts.scheme not in schemes or not all(host.partition(":")[0] for host in hosts):
             raise ValueError
-        if len(hosts) == 1:
-            _ = parts.port  # raises ValueError for what is no port
+        check(value)
         return value
 
     names = " or ".join(f"{scheme}://" for scheme in schemes)
@@ -165,9 +171,9 @@ def url(*schemes: str) -> Rule:
 HOST_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-"
 HOST = text("a host name or an IP address", HOST_CHARACTERS, 253)
 PORT = integer(0, 65535)
-AMQP_URL = url("amqp", "amqps")
-MONGODB_URL = url("mongodb", "mongodb+srv")
-HTTP_URL = url("http", "https")
+AMQP_URL = url("amqp", "amqps", check=check_amqp_url)
+MONGODB_URL = url("mongodb", "mongodb+srv", check=check_mongodb_url)
+HTTP_URL = url("http", "https", check=check_http_url)
 DATABASE_NAME = text(
     "a database name of letters, digits, - and _ (at most 38)",
     HOST_CHARACTERS.replace(".", "").replace(":", "") + "_",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deploy.local.process import wait_for
 from tests.api.wire import PATH, Wire, exchange, patch, request
 from tests.harness.client import Client
-from tests.harness.services import Gateway
+from tests.harness.services import Gateway, await_room_in_logs
 
 BODY = b'{"executionId": "raw-bytes"}'
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)
@@ -74,6 +74,7 @@ def test_what_is_not_http_is_refused_in_the_one_shape(gateway: Gateway, sent: by
 
 
 def test_a_refusal_of_malformed_http_can_be_found_in_the_logs(gateway: Gateway) -> None:
+    await_room_in_logs()
     answer = exchange(gateway.port, MALFORMED["a word"])
     assert answer is not None
     request_id = answer.headers["X-Request-ID"]

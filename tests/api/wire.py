@@ -73,6 +73,10 @@ class Wire:
         """Send no more, but go on reading."""
         self._socket.shutdown(socket.SHUT_WR)
 
+    def read_all(self) -> bytes:
+        """Read until the connection is closed: for an answer without the body it announces."""
+        return self._file.read()
+
     def answer(self) -> Answer | None:
         """Read one response; None if the connection was closed without one."""
         try:

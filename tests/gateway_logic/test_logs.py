@@ -1,15 +1,17 @@
 """One JSON object a line, whatever is logged."""
 
+import io
 import json
 import logging
 import sys
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.runtime.logs import JsonFormatter
+from ingest.runtime.logs import MAX_LINES_PER_S, JsonFormatter, LimitedHandler
 
 
 def record(message: str = "said", *arguments: Any, **extra: Any) -> logging.LogRecord:
@@ -72,3 +74,72 @@ def test_a_lone_surrogate_does_not_lose_the_line() -> None:
     # aiohttp makes surrogates of what is no UTF-8 in a header.
     assert formatted(record("refused", details=["'\udcff' is no group"]))["message"] == "refused"
     assert formatted(record("refused \udcff"))["level"] == "warning"
+
+
+SECRETS = [
+    "amqp://user:{}@host/",
+    "cannot reach 'mongodb://user:a/{}@a,b/?x=y'",
+    "https://:{}@host/path",
+    "mongodb://h/?tlsCertificateKeyFilePassword={}&tls=true",
+    "Authorization: Bearer {}",
+    "headers: 'authorization': 'bearer {}'",
+]
+
+
+@pytest.mark.parametrize("text", SECRETS)
+@given(st.text('abc"\\%2F.', max_size=9))
+def test_what_looks_like_a_password_or_a_token_is_struck_out(text: str, end: str) -> None:
+    secret = "hunter2hunter2" + end
+    line = JsonFormatter().format(record(text.format(secret), extra=[text.format(secret)]))
+    assert "hunter2" not in line
+    assert json.loads(line)["message"].startswith(text.partition(":")[0])
+
+
+def test_a_password_in_a_traceback_is_struck_out() -> None:
+    try:
+        raise ValueError("no such host: amqp://user:hunter2@host/")  # noqa: TRY301 - as above
+    except ValueError:
+        one = record()
+        one.exc_info = sys.exc_info()
+    assert formatted(one)["exception"].endswith("ValueError: no such host: amqp://user:***@host/")
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_of_one_message_only_so_many_are_written_a_second_and_the_rest_is_counted() -> None:
+    stream, clock = io.StringIO(), Clock()
+    handler = LimitedHandler(stream, clock)
+    handler.setFormatter(JsonFormatter())
+
+    def lines() -> list[dict[str, Any]]:
+        written = [json.loads(line) for line in stream.getvalue().splitlines()]
+        stream.seek(0)
+        stream.truncate()
+        return written
+
+    for number in range(MAX_LINES_PER_S + 7):
+        handler.handle(record("refused %d", number))
+    handler.handle(record("other"))
+    assert [one["message"] for one in lines()][MAX_LINES_PER_S - 1 :] == [
+        f"refused {MAX_LINES_PER_S - 1}",
+        "other",
+    ]
+    clock.now += 1
+    handler.handle(record("refused %d", 0))
+    left_out, next_one = lines()
+    assert (left_out["message"], left_out["of"], left_out["lines"]) == (
+        "left out of the log",
+        "refused %d",
+        7,
+    )
+    assert next_one["message"] == "refused 0"
+    for _ in range(2 * MAX_LINES_PER_S):
+        one = record("answered")
+        one.levelno = logging.DEBUG
+        handler.handle(one)
+    assert len(lines()) == 2 * MAX_LINES_PER_S

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from deploy.local.rabbitmq import RabbitMQ
 READY_DEADLINE_S = 20.0
 STOP_DEADLINE_S = 30.0
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def await_room_in_logs() -> None:
+    """Wait for the next second, in which no refusal is left out of the logs yet."""
+    now = int(time.monotonic())
+    assert wait_for(lambda: int(time.monotonic()) > now, 5)
 
 
 class Service:

@@ -1,0 +1,1 @@
+"""TLS to both servers, and that nothing secret comes out of a process."""

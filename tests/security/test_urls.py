@@ -1,0 +1,145 @@
+"""What is wrong with a URL is said at the start, and none of it is shown."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.runtime.database import open_client
+from ingest.runtime.settings import AMQP_URL, MONGODB_URL, Rule, SettingsError, load
+from ingest.runtime.urls import UrlError, check_amqp_url, check_mongodb_url, insecure_options
+from ingest.settings import GatewaySettings
+from tests.security.certificates import Authority
+
+SECRET = "hunter2"  # noqa: S105 - no secret, but looked for as if it were one
+ENCODE = "not percent-encoded"
+OPTION = "unknown or has a wrong value"
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        (f"amqp://u:a/{SECRET}@h/", ENCODE),
+        (f"amqp://u:a@{SECRET}@h/", ENCODE),
+        (f"amqp://u:a#{SECRET}@h/", ENCODE),
+        (f"amqp://u:a?{SECRET}@h/", ENCODE),
+        (f"amqp://u:a:{SECRET}@h/", ENCODE),
+        (f"amqp://u:%zz{SECRET}@h/", ENCODE),
+        (f"amqp://u:a {SECRET}@h/", "a space"),
+        (f"amqp://:{SECRET}@h/", "no user"),
+        (f"amqp://u:{SECRET}@a,b/", "one host only"),
+        (f"amqp://u:{SECRET}@h:{SECRET}/", "a host must be a name"),
+        (f"amqp://u:{SECRET}@h:65536/", "1 to 65535"),
+        (f"amqp://u:{SECRET}@h:0/", "1 to 65535"),
+        (f"amqp://u:{SECRET}@1::2:5672/", "in brackets"),
+        ("amqps://h/?ca_certs=ca.pem", "ca_certs is unknown"),
+        (f"amqps://h/?{SECRET}%20=1", "one of its options is unknown"),
+        ("amqps://h/?no_verify_ssl=false", "must be 0 or 1"),
+        ("amqps://h/?keyfile=key.pem", "without certfile"),
+        ("amqps://h/?cafile=/nowhere/ca.pem", "cafile names cannot be used: No such file"),
+        ("amqps://h/?cafile=", "cafile names cannot be used"),
+        ("amqps://h/?capath=/nowhere", "no folder"),
+        ("amqps://h/?cadata=%25%25", "cadata names cannot be used"),
+        ("amqps://h/?certfile=/nowhere/crt.pem", "certfile names cannot be used: No such file"),
+        ("amqp://h/?cafile=/nowhere/ca.pem", "begin with amqps://"),
+        (f"mongodb://u:a/{SECRET}@h/", ENCODE),
+        (f"mongodb://u:{SECRET}@h:x/", "a host must be a name"),
+        ("mongodb://h/?tls=ture", f"tls is {OPTION}"),
+        ("mongodb://h/?tls", f"tls is {OPTION}"),
+        (f"mongodb://h/?tlsCaFile{SECRET}=x", OPTION),
+        ("mongodb://h/?tlsCAFile=/nowhere/ca.pem", "tlsCAFile names cannot be used: No such file"),
+        ("mongodb://h/?tlsInsecure=true&tlsAllowInvalidHostnames=true", "contradict each other"),
+        ("mongodb+srv://h.example.com:27017/", "no port"),
+        ("mongodb+srv://a.example.com,b.example.com/", "one host only"),
+    ],
+)
+def test_what_is_wrong_is_said_without_the_url(url: str, problem: str) -> None:
+    variable = "AMQP_URL" if url.startswith("amqp") else "MONGODB_URL"
+    right = {"AMQP_URL": "amqp://h", "MONGODB_URL": "mongodb://h"}
+    with pytest.raises(SettingsError) as caught:
+        load(GatewaySettings, right | {variable: url})
+    said = str(caught.value)
+    assert said.startswith(f"{variable} cannot be used (its value is not shown): ")
+    assert problem in said
+    assert "/nowhere" not in said
+    # An option's name is shown, since it is what has to be changed.
+    assert SECRET not in said.replace(f"tlsCaFile{SECRET}", "")
+
+
+@pytest.mark.parametrize(
+    ("rule", "url"),
+    [
+        (AMQP_URL, "amqp://u:%2F%40%3A%3F%23%25@h:5672/a%2Fb"),
+        (AMQP_URL, "amqp://[::1]:5672/"),
+        (AMQP_URL, "amqps://h/%2F?heartbeat=5&name=mine&timeout=3&auth=external"),
+        (MONGODB_URL, "mongodb://u:%2F%40%3A%3F%23%25@a:1,[::1]:2,c/db?replicaSet=rs&tls=true"),
+        (MONGODB_URL, "mongodb://h/?ssl=true&authSource=admin"),
+        (MONGODB_URL, "mongodb://%2Ftmp%2Fmongodb.sock/"),
+        (MONGODB_URL, "mongodb+srv://u:p@cluster.example.com/?retryWrites=true"),
+    ],
+)
+def test_what_is_right_is_taken_as_it_is(rule: Rule, url: str) -> None:
+    assert rule.parse(url) == url
+
+
+def test_files_must_be_what_they_are_for(tmp_path: Path) -> None:
+    authority = Authority("authority", tmp_path)
+    one, two = authority.sign("one", "h"), authority.sign("two", "h")
+    locked = authority.sign("locked", "h", password="passphrase")  # noqa: S106 - one of the test
+    check_amqp_url(f"amqps://h/?cafile={authority.file}&capath={tmp_path}")
+    check_amqp_url(f"amqps://h/?certfile={one.certificate}&keyfile={one.key}")
+    check_mongodb_url(f"mongodb://h/?tlsCAFile={authority.file}&tlsCertificateKeyFile={one.both}")
+    wrong = "it is no PEM file, or the key does not fit, or is encrypted"
+    for options in (
+        f"cafile={one.key}",
+        f"certfile={one.certificate}&keyfile={two.key}",
+        f"certfile={locked.certificate}&keyfile={locked.key}",
+        f"certfile={authority.file}",
+    ):
+        with pytest.raises(UrlError, match=wrong):
+            check_amqp_url(f"amqps://h/?{options}")
+    for options in (
+        f"tlsCAFile={one.key}",
+        f"tlsCertificateKeyFile={locked.both}",
+        f"tlsCertificateKeyFile={locked.both}&tlsCertificateKeyFilePassword={SECRET}",
+    ):
+        with pytest.raises(UrlError, match=wrong):
+            check_mongodb_url(f"mongodb://h/?{options}")
+    with pytest.raises(UrlError, match="do nothing with tls=false"):
+        check_mongodb_url(f"mongodb://h/?tls=false&tlsCAFile={authority.file}")
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("amqp://h", []),
+        ("amqps://h", []),
+        ("amqps://h/?no_verify_ssl=0", []),
+        ("amqps://h/?no_verify_ssl=1", ["no_verify_ssl"]),
+        ("mongodb://h", []),
+        ("mongodb://h/?tls=true&tlsAllowInvalidHostnames=false", []),
+        ("mongodb://h/?tls=true&tlsallowinvalidhostnames=true", ["tlsAllowInvalidHostnames"]),
+        ("mongodb://h/?tls=true&tlsInsecure=true", ["tlsInsecure"]),
+        ("mongodb+srv://h/?tlsAllowInvalidCertificates=true", ["tlsAllowInvalidCertificates"]),
+    ],
+)
+def test_insecure_options_are_found(url: str, options: list[str]) -> None:
+    assert insecure_options(url) == options
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=30))
+def test_any_text_for_a_password_is_taken_or_refused_without_being_shown(text: str) -> None:
+    for scheme, check in (("amqps", check_amqp_url), ("mongodb", check_mongodb_url)):
+        try:
+            check(f"{scheme}://user:{SECRET}{text}@host/")
+        except UrlError as error:
+            assert SECRET not in str(error)  # noqa: PT017 - most texts are no error
+
+
+async def test_the_database_client_shows_no_secret() -> None:
+    client = open_client(f"mongodb://user:{SECRET}@h/?tls=true", "test", 1, 1)
+    try:
+        assert SECRET not in repr(client) + str(client) + repr(client["x"]) + repr(client.delegate)
+    finally:
+        client.close()
