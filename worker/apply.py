@@ -96,11 +96,11 @@ class Applier:
 
     async def _publish(self, letters: list[DeadLetter]) -> None:
         for letter in letters:
+            # Without the detail, which may quote a value: that is for `dead-letters show`.
             log.error(
                 "dead-lettered",
                 extra={
                     "reason": letter.reason,
-                    "detail": letter.detail,
                     "resourceGroup": letter.resource_group,
                     "executionId": letter.execution_id,
                 },
