@@ -6,7 +6,7 @@ import zlib
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
-from ingest import telemetry
+from ingest.budget import Budget, group_to_charge
 from ingest.errors import Error, RequestError
 
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # recognises either header
@@ -22,20 +22,18 @@ _RAW_DEFLATE = -zlib.MAX_WBITS  # what some clients send as "deflate"
 class BodyReader:
     """Read bodies within the limits of the settings."""
 
-    def __init__(self, max_bytes: int, max_receiving_bytes: int, timeout_s: float) -> None:
+    def __init__(self, max_bytes: int, receiving: Budget, timeout_s: float) -> None:
         self._max_bytes = max_bytes
-        self._max_receiving_bytes = max_receiving_bytes
+        self._receiving = receiving
         self._timeout_s = timeout_s
-        self._receiving_bytes = 0
-        telemetry.RECEIVING_BYTES.set_function(lambda: self._receiving_bytes)
 
     async def read(self, request: BaseRequest) -> bytes:
         """Return the body, decompressed.
 
         Raises:
             RequestError: MEDIA_TYPE for an unknown encoding, PAYLOAD_LIMIT, OVERLOADED,
-                BODY_TIMEOUT, EXPECTATION, HTTP_INVALID, ENCODING_INVALID if the body is not what
-                Content-Encoding says.
+                GROUP_LIMITED, BODY_TIMEOUT, EXPECTATION, HTTP_INVALID, ENCODING_INVALID if the
+                body is not what Content-Encoding says.
             ConnectionError: the client went away.
         """
         encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
@@ -55,7 +53,7 @@ class BodyReader:
             raise self._too_large()
         return body if encoding == "identity" else self._decompress(body, encoding)
 
-    def _reserve(self, size: int) -> int:
+    def _reserve(self, group: str, size: int) -> int:
         """Count a body that is being received, unless it is small; returns what was counted.
 
         A large one is admitted or refused as a whole and early: were all let in, none of them
@@ -63,19 +61,14 @@ class BodyReader:
         """
         if size <= _SMALL_BYTES:
             return 0
-        if self._receiving_bytes and self._receiving_bytes + size > self._max_receiving_bytes:
-            raise RequestError(
-                Error.OVERLOADED,
-                [f"{self._receiving_bytes} bytes of bodies are being received"],
-                retry_after_s=1,
-            )
-        self._receiving_bytes += size
+        self._receiving.reserve(group, size)
         return size
 
     async def _receive(self, request: BaseRequest, *, expected: bool) -> bytes:
         chunks = []
         size = 0
-        reserved = self._reserve(request.content_length or 0)
+        group = group_to_charge(request.headers.get("AI-Resource-Group"))
+        reserved = self._reserve(group, request.content_length or 0)
         try:
             async with asyncio.timeout(self._timeout_s):
                 if expected:
@@ -87,7 +80,7 @@ class BodyReader:
                     if size > self._max_bytes:
                         raise self._too_large()
                     if size > _SMALL_BYTES and not reserved:  # of unknown length
-                        reserved = self._reserve(self._max_bytes)
+                        reserved = self._reserve(group, self._max_bytes)
         except RequestPayloadError as error:  # a chunk that is none
             raise RequestError(Error.HTTP_INVALID, [f"the body: {error}"[:300]]) from error
         except TimeoutError as error:
@@ -95,7 +88,8 @@ class BodyReader:
                 Error.BODY_TIMEOUT, [f"send it within {self._timeout_s:g} seconds"]
             ) from error
         finally:
-            self._receiving_bytes -= reserved
+            if reserved:
+                self._receiving.release(group, reserved)
         return b"".join(chunks)
 
     def _decompress(self, body: bytes, encoding: str) -> bytes:

@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from ingest import telemetry
 from ingest.errors import Error, RequestError
+from ingest.rate import RateLimit
 from ingest.responses import common_headers, error_response
 from ingest.runtime.database import DATABASE_ERRORS
 
@@ -33,9 +33,10 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 class Dispatcher:
     """Answer every request: the server's handler. A bug ends one request only."""
 
-    def __init__(self, routes: Mapping[str, Mapping[str, Endpoint]]) -> None:
-        """Take the endpoints by path and method."""
+    def __init__(self, routes: Mapping[str, Mapping[str, Endpoint]], rate: RateLimit) -> None:
+        """Take the endpoints by path and method, and the limit on requests per second."""
         self._routes = routes
+        self._rate = rate
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
 
@@ -50,7 +51,7 @@ class Dispatcher:
             raise
         if not response.prepared:
             response.headers.update(common_headers(request_id))
-        _report(request, request_id, response.status, failure, time.perf_counter() - started)
+        report(request, request_id, response.status, failure, time.perf_counter() - started)
         return response
 
     async def _answer(
@@ -58,7 +59,9 @@ class Dispatcher:
     ) -> tuple[web.StreamResponse, RequestError | None]:
         """Return the endpoint's response, or the one that says why there is none."""
         try:
-            return await self._endpoint(request)(request, request_id), None
+            endpoint = self._endpoint(request)
+            self._rate.check(request.headers.get("AI-Resource-Group"))
+            return await endpoint(request, request_id), None
         except RequestError as error:
             failure = error
         except DATABASE_ERRORS as error:
@@ -93,7 +96,7 @@ class Dispatcher:
         return f"{self._prefix}-{next(self._numbers):x}"
 
 
-def _report(
+def report(
     request: BaseRequest,
     request_id: str,
     status: int,
@@ -138,35 +141,3 @@ def _counters(method: str, status: int) -> tuple[Any, Any]:
         )
         _counter_cache[method, status] = counters
     return counters
-
-
-class GatewayServer(web.Server):
-    """aiohttp's server, with answers in our shape to what is not even HTTP."""
-
-    def __call__(self) -> RequestHandler:
-        """Make the protocol of a new connection."""
-        return _Protocol(self, loop=self._loop, **self._kwargs)
-
-
-class _Protocol(RequestHandler):
-    def handle_error(
-        self,
-        request: BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer what aiohttp could not parse or what failed outside the dispatcher."""
-        if self.transport is None or request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun already")
-        bad_request = 400
-        if status == bad_request:
-            error = RequestError(Error.HTTP_INVALID, [(message or "malformed request")[:300]])
-        else:
-            log.error("a request failed outside the dispatcher", exc_info=exc)
-            error = RequestError(Error.INTERNAL)
-        request_id = secrets.token_hex(8)
-        response = error_response(error, request_id)
-        _report(request, request_id, response.status, error, 0.0)
-        response.force_close()
-        return response

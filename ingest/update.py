@@ -17,7 +17,7 @@ from ingest.contract.parse import (
 )
 from ingest.contract.split import split_resource
 from ingest.errors import Error, RequestError
-from ingest.publisher import PendingLimitError, Publisher, PublishError
+from ingest.publisher import Publisher, PublishError
 from ingest.sequence import SequenceSource
 from ingest.visibility import Unseen
 
@@ -62,7 +62,7 @@ class UpdateEndpoint:
         entries = [encode_entry(sequence, request_id, str(resource_group), part) for part in bodies]
         # The confirm may take long, and a parsed body many times the memory of its bytes.
         del body, resource, bodies
-        for segment in await self._submit(key, entries):
+        for segment in await self._submit(str(resource_group), key, entries):
             self._unseen.add(key, segment, sequence)
         telemetry.UPDATES_ACCEPTED.inc()
         return web.Response(status=204)
@@ -84,14 +84,10 @@ class UpdateEndpoint:
             raise RequestError(Error.HEADER_INVALID, details)
         return resource
 
-    async def _submit(self, key: str, entries: list[bytes]) -> list[bytes]:
+    async def _submit(self, resource_group: str, key: str, entries: list[bytes]) -> list[bytes]:
         """Make all entries durable; returns the segments they will leave."""
         try:
-            return await self._publisher.submit(key, entries)
-        except PendingLimitError as error:
-            raise RequestError(
-                Error.OVERLOADED, [str(error)], retry_after_s=RETRY_AFTER_S
-            ) from error
+            return await self._publisher.submit(resource_group, key, entries)
         except PublishError as error:
             raise RequestError(
                 Error.BROKER_AWAY, [str(error)], retry_after_s=RETRY_AFTER_S
