@@ -13,11 +13,13 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
-from ingest.contract.resource import TIMESTAMP_PATTERN
+from ingest.contract.resource import MAX_CUSTOM_INFO_BYTES, TIMESTAMP_PATTERN
 
 # Nobody reads more than this, and the answer must not grow beyond what a client can take.
 MAX_VIOLATIONS = 1000
 _SHOWN_CHARS = 60
+# No text of a MetricResource is as long. The validator copies what is wrong several times over.
+_MAX_TEXT_CHARS = MAX_CUSTOM_INFO_BYTES
 
 Path = tuple[str | int, ...]
 
@@ -66,8 +68,14 @@ class Layer:
             names = ", ".join(shown(name) for name in sorted(unknown)[:5])
             yield Violation(pointer(path), f"unknown field {names}")
             value = {name: value[name] for name in value.keys() & self._known}
+        value, long = _without_long_texts(value)
+        for name, text in long.items():
+            reason = f"is {len(text)} characters long, no text of a MetricResource may be"
+            yield Violation(pointer((*path, name)), f"{reason}: {shown(text)}")
         last = None
         for error in self._validator.iter_errors(value):
+            if error.instance_path and error.instance_path[0] in long:
+                continue
             place = value
             for part in error.instance_path:
                 place = place[part]
@@ -85,6 +93,20 @@ class Layer:
                     yield from layer._find(item, (*path, name, number))  # noqa: SLF001 - the same
 
 
+def _without_long_texts(value: Any) -> tuple[Any, dict[str, str]]:
+    """Cut off what is too long to be checked; return the texts that were cut, by their names."""
+    if isinstance(value, str):
+        return value[: 2 * _SHOWN_CHARS], {}
+    if not isinstance(value, dict):
+        return value, {}
+    long = {
+        name: text
+        for name, text in value.items()
+        if isinstance(text, str) and len(text) > _MAX_TEXT_CHARS
+    }
+    return value | dict.fromkeys(long, ""), long
+
+
 def pointer(path: Path) -> str:
     """Return the JSON pointer (RFC 6901) of a path."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
@@ -92,6 +114,8 @@ def pointer(path: Path) -> str:
 
 def shown(value: Any) -> str:
     """Show an offending value, shortened."""
+    if isinstance(value, str):
+        value = value[: 2 * _SHOWN_CHARS]
     try:
         text = orjson.dumps(value).decode()
     except orjson.JSONEncodeError:  # a header's bytes that are no UTF-8
