@@ -2,6 +2,9 @@
 
 import asyncio
 import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Self
 
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
@@ -16,6 +19,8 @@ _MAX_GZIP_MEMBERS = 16
 # Bodies that come with their headers, or soon after, are not counted: the server's read buffers
 # hold as much for any connection.
 _SMALL_BYTES = 64 * 1024
+# What a compressed body is taken for until it is decompressed.
+_USUAL_EXPANSION = 16
 _RAW_DEFLATE = -zlib.MAX_WBITS  # what some clients send as "deflate"
 
 
@@ -23,12 +28,32 @@ class BodyReader:
     """Read bodies within the limits of the settings."""
 
     def __init__(self, max_bytes: int, receiving: Budget, timeout_s: float) -> None:
+        """Set the limits; `receiving` is the budget of bytes of bodies that are on their way in."""
         self._max_bytes = max_bytes
         self._receiving = receiving
         self._timeout_s = timeout_s
+        self._turn = asyncio.Lock()
 
-    async def read(self, request: BaseRequest) -> bytes:
-        """Return the body, decompressed.
+    def at_hand(self, request: BaseRequest) -> bytes | None:
+        """Return the body if it came together with its headers and is not compressed.
+
+        Raises:
+            RequestError: PAYLOAD_LIMIT, EXPECTATION.
+        """
+        if not request.content.is_eof() or "Content-Encoding" in request.headers:
+            return None
+        _expects_continue(request)
+        body: bytes = request.content.read_nowait()
+        if len(body) > self._max_bytes:
+            raise self._too_large()
+        return body
+
+    @asynccontextmanager
+    async def received(self, request: BaseRequest) -> AsyncIterator[bytes]:
+        """Receive the body, decompressed, for the block; until its end it counts.
+
+        Large bodies have their blocks one after the other, with a turn of the event loop for all
+        others between. Were hundreds of them parsed in one turn, confirms would be overdue.
 
         Raises:
             RequestError: MEDIA_TYPE for an unknown encoding, PAYLOAD_LIMIT, OVERLOADED,
@@ -44,34 +69,29 @@ class BodyReader:
             )
         if (request.content_length or 0) > self._max_bytes:
             raise self._too_large()
-        expected = _expects_continue(request)
-        if request.content.is_eof():
-            body = request.content.read_nowait()
-        else:
-            body = await self._receive(request, expected=expected)
-        if len(body) > self._max_bytes:
-            raise self._too_large()
-        return body if encoding == "identity" else self._decompress(body, encoding)
+        with _Hold(self._receiving, request) as hold:
+            body = await self._receive(request, hold)
+            if encoding == "identity" and len(body) <= _SMALL_BYTES:
+                yield body
+                return
+            if encoding != "identity":
+                hold.count(min(self._max_bytes, _USUAL_EXPANSION * len(body)))
+            async with self._turn:
+                if encoding != "identity":
+                    body = self._decompress(body, encoding)
+                    hold.count(len(body))
+                try:
+                    yield body
+                finally:
+                    await asyncio.sleep(0)
 
-    def _reserve(self, group: str, size: int) -> int:
-        """Count a body that is being received, unless it is small; returns what was counted.
-
-        A large one is admitted or refused as a whole and early: were all let in, none of them
-        would get through.
-        """
-        if size <= _SMALL_BYTES:
-            return 0
-        self._receiving.reserve(group, size)
-        return size
-
-    async def _receive(self, request: BaseRequest, *, expected: bool) -> bytes:
+    async def _receive(self, request: BaseRequest, hold: "_Hold") -> bytes:
         chunks = []
         size = 0
-        group = group_to_charge(request.headers.get("AI-Resource-Group"))
-        reserved = self._reserve(group, request.content_length or 0)
+        hold.count(request.content_length or 0)
         try:
             async with asyncio.timeout(self._timeout_s):
-                if expected:
+                if _expects_continue(request):
                     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                     request.writer.output_size = 0  # the answer itself has not begun
                 while chunk := await request.content.readany():
@@ -79,17 +99,14 @@ class BodyReader:
                     size += len(chunk)
                     if size > self._max_bytes:
                         raise self._too_large()
-                    if size > _SMALL_BYTES and not reserved:  # of unknown length
-                        reserved = self._reserve(group, self._max_bytes)
+                    if size > _SMALL_BYTES and not hold.counted:  # of unknown length
+                        hold.count(self._max_bytes)
         except RequestPayloadError as error:  # a chunk that is none
             raise RequestError(Error.HTTP_INVALID, [f"the body: {error}"[:300]]) from error
         except TimeoutError as error:
             raise RequestError(
                 Error.BODY_TIMEOUT, [f"send it within {self._timeout_s:g} seconds"]
             ) from error
-        finally:
-            if reserved:
-                self._receiving.release(group, reserved)
         return b"".join(chunks)
 
     def _decompress(self, body: bytes, encoding: str) -> bytes:
@@ -117,6 +134,34 @@ class BodyReader:
             Error.PAYLOAD_LIMIT,
             [f"the body is larger than {self._max_bytes} bytes; send the metrics in parts"],
         )
+
+
+class _Hold:
+    """What one body has of the budget, unless it is small.
+
+    A large one is admitted or refused as a whole and early: were all let in, none of them would
+    get through.
+    """
+
+    def __init__(self, budget: Budget, request: BaseRequest) -> None:
+        self.counted = 0
+        self._budget = budget
+        self._group = group_to_charge(request.headers.get("AI-Resource-Group"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.count(0)
+
+    def count(self, size: int) -> None:
+        """Count the body as one of this size, instead of what was counted before."""
+        if self.counted:
+            self._budget.release(self._group, self.counted)
+            self.counted = 0
+        if size > _SMALL_BYTES:
+            self._budget.reserve(self._group, size)
+            self.counted = size
 
 
 def _expects_continue(request: BaseRequest) -> bool:

@@ -64,10 +64,14 @@ class Publisher:
         sequences: SequenceSource,
         origin: bytes,
     ) -> None:
-        """Make a publisher; `pending` is the budget of bytes that wait for their confirm."""
+        """Make a publisher; `pending` is the budget of bytes that wait for their confirm.
+
+        Whoever submits has reserved them there: before the update is parsed, which costs far more
+        than to refuse it.
+        """
         self._url = url
         self._limits = limits
-        self._pending = pending
+        self.pending = pending
         self._sequences = sequences
         self._origin = origin
         self._exchange: AbstractExchange | None = None
@@ -96,19 +100,16 @@ class Publisher:
             finally:
                 link.cancel()
 
-    async def submit(self, resource_group: str, key: str, entries: list[bytes]) -> list[bytes]:
+    async def submit(self, key: str, entries: list[bytes]) -> list[bytes]:
         """Make entries of one resource durable; returns the segments they leave in the store.
 
         Returns only once the broker has confirmed that all of them are on the durable queue.
 
         Raises:
-            RequestError: GROUP_LIMITED or OVERLOADED, as more bytes wait than may.
             PublishError: no broker, no confirm in time, or the queue refused a message.
         """
         if self._exchange is None:
             raise PublishError("no working connection to the broker")
-        size = sum(map(len, entries))
-        self._pending.reserve(resource_group, size)
         segments = []
         waiters = []
         for entry in entries:
@@ -118,10 +119,7 @@ class Publisher:
             # After the requests that this turn of the loop still reads: they join the group.
             self._pump_scheduled = True
             self._loop.call_soon(self._pump)
-        try:
-            await (waiters[0] if len(waiters) == 1 else asyncio.gather(*waiters))
-        finally:
-            self._pending.release(resource_group, size)
+        await (waiters[0] if len(waiters) == 1 else asyncio.gather(*waiters))
         return segments
 
     def _open_group(self, size: int) -> Group:
