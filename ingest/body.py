@@ -4,12 +4,11 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Self
 
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
-from ingest.budget import Budget, group_to_charge
+from ingest.budget import Budget, Hold, group_to_charge
 from ingest.errors import Error, RequestError
 
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # recognises either header
@@ -69,7 +68,10 @@ class BodyReader:
             )
         if (request.content_length or 0) > self._max_bytes:
             raise self._too_large()
-        with _Hold(self._receiving, request) as hold:
+        # A large body is admitted or refused as a whole and early: were all let in, none of them
+        # would get through.
+        group = group_to_charge(request.headers.get("AI-Resource-Group"))
+        with Hold(self._receiving, group, _SMALL_BYTES) as hold:
             body = await self._receive(request, hold)
             if encoding == "identity" and len(body) <= _SMALL_BYTES:
                 yield body
@@ -85,7 +87,7 @@ class BodyReader:
                 finally:
                     await asyncio.sleep(0)
 
-    async def _receive(self, request: BaseRequest, hold: "_Hold") -> bytes:
+    async def _receive(self, request: BaseRequest, hold: Hold) -> bytes:
         chunks = []
         size = 0
         hold.count(request.content_length or 0)
@@ -134,34 +136,6 @@ class BodyReader:
             Error.PAYLOAD_LIMIT,
             [f"the body is larger than {self._max_bytes} bytes; send the metrics in parts"],
         )
-
-
-class _Hold:
-    """What one body has of the budget, unless it is small.
-
-    A large one is admitted or refused as a whole and early: were all let in, none of them would
-    get through.
-    """
-
-    def __init__(self, budget: Budget, request: BaseRequest) -> None:
-        self.counted = 0
-        self._budget = budget
-        self._group = group_to_charge(request.headers.get("AI-Resource-Group"))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.count(0)
-
-    def count(self, size: int) -> None:
-        """Count the body as one of this size, instead of what was counted before."""
-        if self.counted:
-            self._budget.release(self._group, self.counted)
-            self.counted = 0
-        if size > _SMALL_BYTES:
-            self._budget.reserve(self._group, size)
-            self.counted = size
 
 
 def _expects_continue(request: BaseRequest) -> bool:

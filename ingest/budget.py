@@ -7,6 +7,7 @@ one tenant from taking all.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 from ingest.contract.parse import check_resource_group
 from ingest.errors import Error, RequestError
@@ -26,6 +27,10 @@ class Budget:
         self._limit = limit
         self._group_limit = group_limit
         self._groups: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """Count the groups that have something in use."""
+        return len(self._groups)
 
     def used_by(self, group: str) -> int:
         """Return what one group has in use."""
@@ -73,6 +78,36 @@ class Budget:
             yield
         finally:
             self.release(group, amount)
+
+
+class Hold:
+    """What one request has of a budget, unless that is little; leaving the block gives it back."""
+
+    def __init__(self, budget: Budget, group: str, free: int) -> None:
+        """Hold nothing yet; amounts up to `free` are never counted."""
+        self.counted = 0
+        self._budget = budget
+        self._group = group
+        self._free = free
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.count(0)
+
+    def count(self, amount: int) -> None:
+        """Hold this amount instead of what was held before.
+
+        Raises:
+            RequestError: see Budget.reserve. Then nothing is held.
+        """
+        if self.counted:
+            self._budget.release(self._group, self.counted)
+            self.counted = 0
+        if amount > self._free:
+            self._budget.reserve(self._group, amount)
+            self.counted = amount
 
 
 def group_to_charge(header: str | None) -> str:

@@ -73,6 +73,7 @@ class Dispatcher:
         except Exception:
             log.exception("a request failed by a bug", extra={"requestId": request_id})
             failure = RequestError(Error.INTERNAL)
+        failure.forget_frames()
         return error_response(failure, request_id), failure
 
     def _endpoint(self, request: BaseRequest) -> Endpoint:

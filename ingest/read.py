@@ -6,24 +6,28 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from ingest import telemetry
-from ingest.budget import Budget
+from ingest.budget import Budget, Hold
 from ingest.store import Snapshot, Store
 from ingest.visibility import Unseen
 
 # Seconds between two looks: a worker needs some milliseconds, or there is a backlog.
 _FIRST_PAUSE_S = 0.002
 _LONGEST_PAUSE_S = 0.05
+# Reads that hold no more at a time are not counted.
+_SMALL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ReadBudgets:
-    """How many reads there may be: those that wait don't take the place of those that answer.
+    """How many reads there may be, and how large: those that wait don't take the place of those that answer.
 
     When the workers are behind, every read of what was just accepted waits; others need not.
+    The bytes are those of stored points that reads hold.
     """
 
     waiting: Budget
     answering: Budget
+    held_bytes: Budget
 
 
 class Reader:
@@ -64,16 +68,18 @@ class Reader:
         """Open a snapshot, once it shows all that is waited for or the time is up."""
         # Fixed now: what is accepted while this read waits is not before it.
         waiting = waited_for()
+        budgets = self._budgets
         async with AsyncExitStack() as stack:
+            hold = stack.enter_context(Hold(budgets.held_bytes, resource_group, _SMALL_BYTES))
             if waiting:
-                with self._budgets.waiting.reserved(resource_group, 1):
-                    snapshot = await self._wait(waiting, stack)
+                with budgets.waiting.reserved(resource_group, 1):
+                    snapshot = await self._wait(waiting, hold, stack)
             else:
-                snapshot = await stack.enter_async_context(self._store.snapshot())
-            with self._budgets.answering.reserved(resource_group, 1):
+                snapshot = await stack.enter_async_context(self._store.snapshot(hold))
+            with budgets.answering.reserved(resource_group, 1):
                 yield snapshot
 
-    async def _wait(self, waiting: set[bytes], stack: AsyncExitStack) -> Snapshot:
+    async def _wait(self, waiting: set[bytes], hold: Hold, stack: AsyncExitStack) -> Snapshot:
         """Open snapshots until one shows all of `waiting`, at most for the limit.
 
         The last of them is returned, and closed by `stack`.
@@ -83,7 +89,7 @@ class Reader:
         pause = _FIRST_PAUSE_S
         while True:
             async with AsyncExitStack() as attempt:
-                snapshot = await attempt.enter_async_context(self._store.snapshot())
+                snapshot = await attempt.enter_async_context(self._store.snapshot(hold))
                 waiting -= await self._settled(snapshot, waiting)
                 if not waiting or loop.time() + pause > deadline:
                     if waiting:

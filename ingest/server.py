@@ -141,6 +141,9 @@ class Gateway:
         budgets = ReadBudgets(
             self._budget("reads waiting", max_reads, telemetry.WAITING_READS),
             self._budget("reads in progress", max_reads, telemetry.READS),
+            self._budget(
+                "bytes of points in reads", settings.max_reading_bytes, telemetry.READING_BYTES
+            ),
         )
         reader = Reader(self._store, self._unseen, settings.read_wait_s, budgets)
         receiving = self._budget(

@@ -91,6 +91,12 @@ class GatewaySettings(ProcessSettings):
         64,
         about="Reads that are answered at once, and as many that wait for updates; then 503.",
     )
+    max_reading_bytes: int = setting(
+        "INGEST_MAX_READING_BYTES",
+        integer(_MIB, 16 * 1024 * _MIB),
+        64 * _MIB,
+        about="Bytes of stored points that reads over 64 KiB may hold at once; beyond it 503.",
+    )
     group_share_percent: int = setting(
         "INGEST_GROUP_SHARE_PERCENT",
         integer(1, 100),

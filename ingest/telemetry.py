@@ -38,6 +38,7 @@ BROKER_CONNECTED = Gauge(
     "ingest_broker_connected", "1 while updates can be published, 0 while the breaker is open."
 )
 READS = Gauge("ingest_reads", "Reads that are being answered.")
+READING_BYTES = Gauge("ingest_reading_bytes", "Bytes of stored points that large reads hold.")
 WAITING_READS = Gauge("ingest_waiting_reads", "Reads that wait for accepted updates.")
 READ_WAIT_TIMEOUTS = Counter(
     "ingest_read_wait_timeouts",

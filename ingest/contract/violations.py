@@ -5,7 +5,7 @@ about: a small hostile body could cost seconds and gigabytes. So the schema is a
 an object at a time without the items of its lists, and no further than MAX_VIOLATIONS.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -72,17 +72,7 @@ class Layer:
         for name, text in long.items():
             reason = f"is {len(text)} characters long, no text of a MetricResource may be"
             yield Violation(pointer((*path, name)), f"{reason}: {shown(text)}")
-        last = None
-        for error in self._validator.iter_errors(value):
-            if error.instance_path and error.instance_path[0] in long:
-                continue
-            place = value
-            for part in error.instance_path:
-                place = place[part]
-            violation = Violation(pointer((*path, *error.instance_path)), _reason(error, place))
-            if violation != last:  # a timestamp can break its pattern and its format
-                yield violation
-            last = violation
+        yield from self._own(value, path, long)
         if not isinstance(value, dict):
             return
         for name, (layer, max_items) in self._lists.items():
@@ -91,6 +81,20 @@ class Layer:
                 # What is beyond the limit is reported as a whole, by the length of the list.
                 for number, item in enumerate(items[:max_items]):
                     yield from layer._find(item, (*path, name, number))  # noqa: SLF001 - the same
+
+    def _own(self, value: Any, path: Path, known: Container[str]) -> Iterator[Violation]:
+        """Yield what the validator finds, but nothing about the properties that are known."""
+        last = None
+        for error in self._validator.iter_errors(value):
+            if error.instance_path and error.instance_path[0] in known:
+                continue
+            place = value
+            for part in error.instance_path:
+                place = place[part]
+            violation = Violation(pointer((*path, *error.instance_path)), _reason(error, place))
+            if violation != last:  # a timestamp can break its pattern and its format
+                yield violation
+            last = violation
 
 
 def _without_long_texts(value: Any) -> tuple[Any, dict[str, str]]:
