@@ -19,10 +19,10 @@ _SMALL_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ReadBudgets:
-    """How many reads there may be, and how large: those that wait don't take the place of those that answer.
+    """How many reads there may be that wait or answer, and the bytes of points that they hold.
 
-    When the workers are behind, every read of what was just accepted waits; others need not.
-    The bytes are those of stored points that reads hold.
+    Those that wait don't take the place of those that answer: when the workers are behind, every
+    read of what was just accepted waits, and others need not.
     """
 
     waiting: Budget

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ingest.budget import Budget, group_to_charge
+from ingest.budget import Budget, Hold, group_to_charge
 from ingest.errors import Error, RequestError
 
 LIMIT, SHARE = 100, 40
@@ -30,15 +30,14 @@ class Budgeting(RuleBasedStateMachine):
             expected = Error.GROUP_LIMITED
         elif every and every + amount > LIMIT:
             expected = Error.OVERLOADED
-        try:
+        if expected is None:
             self.budget.reserve(group, amount)
-        except RequestError as error:
-            assert expected is not None
-            assert error.failure is expected.value
-            assert error.headers["Retry-After"] == "1"
-        else:
-            assert expected is None
             self.reserved.append((group, amount))
+            return
+        with pytest.raises(RequestError) as caught:
+            self.budget.reserve(group, amount)
+        assert caught.value.failure is expected.value
+        assert caught.value.headers["Retry-After"] == "1"
 
     @precondition(lambda self: self.reserved)
     @rule(number=st.integers(0))
@@ -58,11 +57,31 @@ test_a_budget_admits_exactly_what_its_limits_allow = Budgeting.TestCase
 
 def test_what_a_block_reserves_is_given_back_also_when_it_fails() -> None:
     budget = Budget("things", LIMIT, SHARE)
-    with pytest.raises(ZeroDivisionError), budget.reserved("a", 40):
-        assert budget.used_by("a") == 40
-        raise ZeroDivisionError
+
+    def fail_inside() -> None:
+        with budget.reserved("a", 40), Hold(budget, "b", free=5) as hold:
+            hold.count(30)
+            hold.count(20)
+            assert (budget.used_by("a"), budget.used_by("b")) == (40, 20)
+            hold.count(5)
+            assert budget.used == 40
+            hold.count(6)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_inside()
     assert budget.used == 0
     assert len(budget) == 0
+
+
+def test_what_a_hold_was_refused_it_does_not_have() -> None:
+    budget = Budget("things", LIMIT, SHARE)
+    with budget.reserved("a", 90), Hold(budget, "b", free=0) as hold:
+        hold.count(10)
+        with pytest.raises(RequestError):
+            hold.count(11)
+        assert hold.counted == 0
+        assert budget.used == 90
 
 
 @pytest.mark.parametrize("header", [None, "", "a b", "-a-", "x" * 300])
