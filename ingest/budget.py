@@ -42,20 +42,20 @@ class Budget:
         One item alone is always admitted, however large: else it never could be.
 
         Raises:
-            RequestError: GROUP_LIMITED if the group would exceed its share, OVERLOADED if all
-                groups together would exceed the whole. Nothing was reserved.
+            RequestError: OVERLOADED if all groups together would exceed the whole, else
+                GROUP_LIMITED if the group would exceed its share. Nothing was reserved.
         """
         of_group = self._groups.get(group, 0)
-        if of_group and of_group + amount > self._group_limit:
-            raise RequestError(
-                Error.GROUP_LIMITED,
-                [f"the resource group has {of_group} of at most {self._group_limit} {self._what}"],
-                retry_after_s=RETRY_AFTER_S,
-            )
         if self.used and self.used + amount > self._limit:
             raise RequestError(
                 Error.OVERLOADED,
                 [f"the gateway has {self.used} of at most {self._limit} {self._what}"],
+                retry_after_s=RETRY_AFTER_S,
+            )
+        if of_group and of_group + amount > self._group_limit:
+            raise RequestError(
+                Error.GROUP_LIMITED,
+                [f"the resource group has {of_group} of at most {self._group_limit} {self._what}"],
                 retry_after_s=RETRY_AFTER_S,
             )
         self._groups[group] = of_group + amount

@@ -41,6 +41,7 @@ DATABASE_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 10.0
 _ORIGIN_BYTES = 4
 _START_PAUSE_S = 0.1
+_SHORTEST_DRAIN_S = 0.001
 # An idle connection is closed after this: longer than the usual proxy's, so that the proxy's
 # side closes first and no request is lost on its way.
 _KEEPALIVE_S = 75.0
@@ -115,7 +116,9 @@ class Gateway:
             keepalive_timeout=_KEEPALIVE_S,
             max_line_size=_MAX_LINE_BYTES,
         )
-        runner = web.ServerRunner(server, shutdown_timeout=settings.drain_timeout_s)
+        # aiohttp takes 0 for no limit at all.
+        drain_timeout_s = max(settings.drain_timeout_s, _SHORTEST_DRAIN_S)
+        runner = web.ServerRunner(server, shutdown_timeout=drain_timeout_s)
         await runner.setup()
         async with server.checked():
             try:

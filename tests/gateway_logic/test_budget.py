@@ -26,10 +26,10 @@ class Budgeting(RuleBasedStateMachine):
     def reserve(self, group: str, amount: int) -> None:
         mine, every = self.of(group), sum(amount for _, amount in self.reserved)
         expected = None
-        if mine and mine + amount > SHARE:
-            expected = Error.GROUP_LIMITED
-        elif every and every + amount > LIMIT:
+        if every and every + amount > LIMIT:
             expected = Error.OVERLOADED
+        elif mine and mine + amount > SHARE:
+            expected = Error.GROUP_LIMITED
         if expected is None:
             self.budget.reserve(group, amount)
             self.reserved.append((group, amount))
