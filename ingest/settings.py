@@ -88,7 +88,7 @@ class GatewaySettings(ProcessSettings):
     max_reads: int = setting(
         "INGEST_MAX_READS",
         integer(1, 10_000),
-        64,
+        128,
         about="Reads that are answered at once, and as many that wait for updates; then 503.",
     )
     max_reading_bytes: int = setting(
