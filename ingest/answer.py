@@ -21,7 +21,7 @@ from ingest.store import Snapshot
 from ingest.tag_filters import TagFilter
 
 # Points that are encoded in one go: short enough not to hold up other requests.
-_POINTS_PER_PIECE = 1000
+_POINTS_PER_PIECE = 200
 # Tags looked up at once to decide about tag filters.
 _TAGS_PER_LOOKUP = 10_000
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
-from ingest import telemetry
+from ingest.budget import Budget, Hold, group_to_charge
 from ingest.errors import Error, RequestError
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -17,26 +19,46 @@ _MAX_GZIP_MEMBERS = 16
 # Bodies that come with their headers, or soon after, are not counted: the server's read buffers
 # hold as much for any connection.
 _SMALL_BYTES = 64 * 1024
+# What a compressed body is taken for until it is decompressed.
+_USUAL_EXPANSION = 16
 _RAW_DEFLATE = -zlib.MAX_WBITS  # what some clients send as "deflate"
 
 
 class BodyReader:
     """Read bodies within the limits of the settings."""
 
-    def __init__(self, max_bytes: int, max_receiving_bytes: int, timeout_s: float) -> None:
+    def __init__(self, max_bytes: int, receiving: Budget, timeout_s: float) -> None:
+        """Set the limits; `receiving` is the budget of bytes of bodies that are on their way in."""
         self._max_bytes = max_bytes
-        self._max_receiving_bytes = max_receiving_bytes
+        self._receiving = receiving
         self._timeout_s = timeout_s
-        self._receiving_bytes = 0
-        telemetry.RECEIVING_BYTES.set_function(lambda: self._receiving_bytes)
+        self._turn = asyncio.Lock()
 
-    async def read(self, request: BaseRequest) -> bytes:
-        """Return the body, decompressed.
+    def at_hand(self, request: BaseRequest) -> bytes | None:
+        """Return the body if it came together with its headers and is not compressed.
+
+        Raises:
+            RequestError: PAYLOAD_LIMIT, EXPECTATION.
+        """
+        if not request.content.is_eof() or "Content-Encoding" in request.headers:
+            return None
+        _expects_continue(request)
+        body: bytes = request.content.read_nowait()
+        if len(body) > self._max_bytes:
+            raise self._too_large()
+        return body
+
+    @asynccontextmanager
+    async def received(self, request: BaseRequest) -> AsyncIterator[bytes]:
+        """Receive the body, decompressed, for the block; until its end it counts.
+
+        Large bodies have their blocks one after the other, with a turn of the event loop for all
+        others between. Were hundreds of them parsed in one turn, confirms would be overdue.
 
         Raises:
             RequestError: MEDIA_TYPE for an unknown encoding, PAYLOAD_LIMIT, OVERLOADED,
-                BODY_TIMEOUT, EXPECTATION, HTTP_INVALID, ENCODING_INVALID if the body is not what
-                Content-Encoding says.
+                GROUP_LIMITED, BODY_TIMEOUT, EXPECTATION, HTTP_INVALID, ENCODING_INVALID if the
+                body is not what Content-Encoding says.
             ConnectionError: the client went away.
         """
         encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
@@ -47,39 +69,32 @@ class BodyReader:
             )
         if (request.content_length or 0) > self._max_bytes:
             raise self._too_large()
-        expected = _expects_continue(request)
-        if request.content.is_eof():
-            body = request.content.read_nowait()
-        else:
-            body = await self._receive(request, expected=expected)
-        if len(body) > self._max_bytes:
-            raise self._too_large()
-        return body if encoding == "identity" else self._decompress(body, encoding)
+        # A large body is admitted or refused as a whole and early: were all let in, none of them
+        # would get through.
+        group = group_to_charge(request.headers.get("AI-Resource-Group"))
+        with Hold(self._receiving, group, _SMALL_BYTES) as hold:
+            body = await self._receive(request, hold)
+            if encoding == "identity" and len(body) <= _SMALL_BYTES:
+                yield body
+                return
+            if encoding != "identity":
+                hold.count(min(self._max_bytes, _USUAL_EXPANSION * len(body)))
+            async with self._turn:
+                if encoding != "identity":
+                    body = self._decompress(body, encoding)
+                    hold.count(len(body))
+                try:
+                    yield body
+                finally:
+                    await asyncio.sleep(0)
 
-    def _reserve(self, size: int) -> int:
-        """Count a body that is being received, unless it is small; returns what was counted.
-
-        A large one is admitted or refused as a whole and early: were all let in, none of them
-        would get through.
-        """
-        if size <= _SMALL_BYTES:
-            return 0
-        if self._receiving_bytes and self._receiving_bytes + size > self._max_receiving_bytes:
-            raise RequestError(
-                Error.OVERLOADED,
-                [f"{self._receiving_bytes} bytes of bodies are being received"],
-                retry_after_s=1,
-            )
-        self._receiving_bytes += size
-        return size
-
-    async def _receive(self, request: BaseRequest, *, expected: bool) -> bytes:
+    async def _receive(self, request: BaseRequest, hold: Hold) -> bytes:
         chunks = []
         size = 0
-        reserved = self._reserve(request.content_length or 0)
+        hold.count(request.content_length or 0)
         try:
             async with asyncio.timeout(self._timeout_s):
-                if expected:
+                if _expects_continue(request):
                     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                     request.writer.output_size = 0  # the answer itself has not begun
                 while chunk := await request.content.readany():
@@ -87,16 +102,14 @@ class BodyReader:
                     size += len(chunk)
                     if size > self._max_bytes:
                         raise self._too_large()
-                    if size > _SMALL_BYTES and not reserved:  # of unknown length
-                        reserved = self._reserve(self._max_bytes)
+                    if size > _SMALL_BYTES and not hold.counted:  # of unknown length
+                        hold.count(self._max_bytes)
         except RequestPayloadError as error:  # a chunk that is none
             raise RequestError(Error.HTTP_INVALID, [f"the body: {error}"[:300]]) from error
         except TimeoutError as error:
             raise RequestError(
                 Error.BODY_TIMEOUT, [f"send it within {self._timeout_s:g} seconds"]
             ) from error
-        finally:
-            self._receiving_bytes -= reserved
         return b"".join(chunks)
 
     def _decompress(self, body: bytes, encoding: str) -> bytes:

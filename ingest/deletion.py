@@ -48,7 +48,7 @@ class DeletionEndpoint:
         # is there to be deleted, so that is no 404.
         try:
             async with asyncio.timeout(self._timeout_s):
-                async with self._reader.of_resources([key]):
+                async with self._reader.of_resources(resource_group, [key]):
                     expected = bool(self._unseen.of([key]))
                 existed = await self._store.delete(key, sequence)
         except TimeoutError as error:

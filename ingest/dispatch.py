@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from ingest import telemetry
@@ -30,7 +29,6 @@ OPENAPI_PATH = "/openapi.json"
 UNKNOWN_PATH = "(unknown)"
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=@-]{1,128}")
-_SENT = re.compile(r"[:'\"\n]")
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -56,7 +54,7 @@ class Dispatcher:
             response.headers.update(common_headers(request_id))
         path = request.path if request.path in self._routes else UNKNOWN_PATH
         seconds = time.perf_counter() - started
-        _report(request.method, path, request_id, response.status, failure, seconds)
+        report(request.method, path, request_id, response.status, failure, seconds)
         return response
 
     async def _answer(
@@ -76,6 +74,7 @@ class Dispatcher:
         except Exception:
             log.exception("a request failed by a bug", extra={"requestId": request_id})
             failure = RequestError(Error.INTERNAL)
+        failure.forget_frames()
         return error_response(failure, request_id), failure
 
     def _endpoint(self, request: BaseRequest) -> Endpoint:
@@ -99,7 +98,7 @@ class Dispatcher:
         return f"{self._prefix}-{next(self._numbers):x}"
 
 
-def _report(
+def report(
     method: str,
     path: str,
     request_id: str,
@@ -146,37 +145,3 @@ def _counters(method: str, status: int) -> tuple[Any, Any]:
         )
         _counter_cache[method, status] = counters
     return counters
-
-
-class GatewayServer(web.Server):
-    """aiohttp's server, with answers in our shape to what is not even HTTP."""
-
-    def __call__(self) -> RequestHandler:
-        """Make the protocol of a new connection."""
-        return _Protocol(self, loop=self._loop, **self._kwargs)
-
-
-class _Protocol(RequestHandler):
-    def handle_error(
-        self,
-        request: BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer what aiohttp could not parse or what failed outside the dispatcher."""
-        if self.transport is None or request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun already")
-        bad_request = 400
-        if status == bad_request:
-            # Behind its own words aiohttp shows what was sent, which may be a token.
-            why = _SENT.split(message or "", maxsplit=1)[0][:100] or "malformed request"
-            error = RequestError(Error.HTTP_INVALID, [why], logged=[why])
-        else:
-            log.error("a request failed outside the dispatcher", exc_info=exc)
-            error = RequestError(Error.INTERNAL)
-        request_id = secrets.token_hex(8)
-        response = error_response(error, request_id)
-        _report(request.method, UNKNOWN_PATH, request_id, response.status, error, 0.0)
-        response.force_close()
-        return response

@@ -75,6 +75,14 @@ class RequestError(Exception):
             self.headers["Retry-After"] = str(retry_after_s)
         super().__init__(f"{self.failure.code} {self.failure.message} {self.logged[:3]}")
 
+    def forget_frames(self) -> None:
+        """Drop the tracebacks, once the answer is all that matters.
+
+        Their frames hold the request's body and all that was made of it, in a cycle with this
+        error: many megabytes, until the garbage collector happens to run.
+        """
+        self.__traceback__ = self.__cause__ = self.__context__ = None
+
     def body(self, request_id: str) -> bytes:
         """Return the answer's JSON body."""
         failure = self.failure

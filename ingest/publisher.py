@@ -23,6 +23,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 
 from ingest import telemetry
+from ingest.budget import Budget
 from ingest.contract.message import CONTENT_TYPE
 from ingest.contract.topology import ROUTING_KEY, UPDATES_EXCHANGE
 from ingest.group import Group
@@ -42,15 +43,10 @@ class PublishError(Exception):
     """The update could not be made durable now; nothing was promised."""
 
 
-class PendingLimitError(PublishError):
-    """So many bytes wait for their confirm that no more may."""
-
-
 @dataclass(frozen=True, slots=True)
 class PublisherLimits:
     """See the settings of the same names."""
 
-    max_pending_bytes: int
     max_group_bytes: int
     max_group_entries: int
     max_messages_in_flight: int
@@ -61,22 +57,31 @@ class Publisher:
     """Publish entries in groups, with confirms."""
 
     def __init__(
-        self, url: str, limits: PublisherLimits, sequences: SequenceSource, origin: bytes
+        self,
+        url: str,
+        limits: PublisherLimits,
+        pending: Budget,
+        sequences: SequenceSource,
+        origin: bytes,
     ) -> None:
+        """Make a publisher; `pending` is the budget of bytes that wait for their confirm.
+
+        Whoever submits has reserved them there: before the update is parsed, which costs far more
+        than to refuse it.
+        """
         self._url = url
         self._limits = limits
+        self.pending = pending
         self._sequences = sequences
         self._origin = origin
         self._exchange: AbstractExchange | None = None
         self._connection_lost = asyncio.Event()
         self._answered_at = -math.inf
         self._groups: deque[Group] = deque()
-        self._pending_bytes = 0
         self._in_flight = 0
         self._pump_scheduled = False
         self._loop = asyncio.get_running_loop()
         self._tasks = asyncio.TaskGroup()
-        telemetry.PENDING_BYTES.set_function(lambda: self._pending_bytes)
         telemetry.MESSAGES_IN_FLIGHT.set_function(lambda: self._in_flight)
         telemetry.BROKER_CONNECTED.set_function(lambda: self.connected)
 
@@ -101,29 +106,20 @@ class Publisher:
         Returns only once the broker has confirmed that all of them are on the durable queue.
 
         Raises:
-            PendingLimitError: more bytes wait than the settings allow.
             PublishError: no broker, no confirm in time, or the queue refused a message.
         """
         if self._exchange is None:
             raise PublishError("no working connection to the broker")
-        size = sum(map(len, entries))
-        # One update alone is always taken, however large: else it never could be.
-        if self._pending_bytes and self._pending_bytes + size > self._limits.max_pending_bytes:
-            raise PendingLimitError(f"{self._pending_bytes} bytes wait for their confirm")
         segments = []
         waiters = []
         for entry in entries:
             waiters.append(self._loop.create_future())
             segments.append(self._open_group(len(entry)).add(key, entry, waiters[-1]))
-        self._pending_bytes += size
         if not self._pump_scheduled:
             # After the requests that this turn of the loop still reads: they join the group.
             self._pump_scheduled = True
             self._loop.call_soon(self._pump)
-        try:
-            await (waiters[0] if len(waiters) == 1 else asyncio.gather(*waiters))
-        finally:
-            self._pending_bytes -= size
+        await (waiters[0] if len(waiters) == 1 else asyncio.gather(*waiters))
         return segments
 
     def _open_group(self, size: int) -> Group:

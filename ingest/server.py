@@ -7,17 +7,27 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from prometheus_client import Gauge
 
+from ingest import telemetry
 from ingest.access import Permission, access_from
 from ingest.body import BodyReader
+from ingest.budget import Budget
+from ingest.connections import (
+    BACKLOG,
+    ConnectionLimits,
+    GatewayServer,
+    connections_within_open_files,
+)
 from ingest.contract.parse import UpdateParser
 from ingest.deletion import DeletionEndpoint
-from ingest.dispatch import METRICS_PATH, OPENAPI_PATH, Dispatcher, GatewayServer
+from ingest.dispatch import METRICS_PATH, OPENAPI_PATH, Dispatcher, Endpoint
 from ingest.openapi.document import build_document
 from ingest.openapi.endpoint import DocumentEndpoint
 from ingest.publisher import Publisher, PublisherLimits
 from ingest.query import QueryEndpoint
-from ingest.read import Reader
+from ingest.rate import RateLimit
+from ingest.read import ReadBudgets, Reader
 from ingest.runtime.database import DATABASE_ERRORS, open_client, prepare_database, why_away
 from ingest.runtime.operations import operations_server
 from ingest.sequence import SequenceSource
@@ -32,10 +42,9 @@ log = logging.getLogger(__name__)
 DATABASE_TIMEOUT_S = 3.0
 # And one that finds a silent database, after this.
 READ_TIMEOUT_S = 10.0
-# Connections that the kernel accepts for us while the event loop is busy.
-_BACKLOG = 1024
 _ORIGIN_BYTES = 4
 _START_PAUSE_S = 0.1
+_SHORTEST_DRAIN_S = 0.001
 # An idle connection is closed after this: longer than the usual proxy's, so that the proxy's
 # side closes first and no request is lost on its way.
 _KEEPALIVE_S = 75.0
@@ -56,11 +65,13 @@ class Gateway:
         self._publisher = Publisher(
             settings.amqp_url,
             PublisherLimits(
-                settings.max_pending_bytes,
                 min(settings.max_group_bytes, settings.max_message_bytes),
                 settings.max_group_entries,
                 settings.max_messages_in_flight,
                 settings.confirm_timeout_s,
+            ),
+            self._budget(
+                "bytes of updates pending", settings.max_pending_bytes, telemetry.PENDING_BYTES
             ),
             self._sequences,
             secrets.token_bytes(_ORIGIN_BYTES),
@@ -106,35 +117,59 @@ class Gateway:
     async def _listening(self) -> AsyncIterator[int]:
         """Serve clients inside the block; leaving it drains: no new requests, the old end."""
         settings = self._settings
-        runner = web.ServerRunner(
-            GatewayServer(
-                self._dispatcher(),
-                auto_decompress=False,  # body.py does it, within the limit
-                access_log=None,
-                keepalive_timeout=_KEEPALIVE_S,
-                max_line_size=_MAX_LINE_BYTES,
+        server = GatewayServer(
+            self._dispatcher(),
+            ConnectionLimits(
+                connections_within_open_files(settings.max_connections),
+                settings.header_timeout_s,
+                settings.stall_timeout_s,
             ),
-            shutdown_timeout=settings.drain_timeout_s,
+            auto_decompress=False,  # body.py does it, within the limit
+            access_log=None,
+            keepalive_timeout=_KEEPALIVE_S,
+            max_line_size=_MAX_LINE_BYTES,
         )
+        # aiohttp takes 0 for no limit at all.
+        drain_timeout_s = max(settings.drain_timeout_s, _SHORTEST_DRAIN_S)
+        runner = web.ServerRunner(server, shutdown_timeout=drain_timeout_s)
         await runner.setup()
-        try:
-            site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG)
+        async with server.checked():
             try:
-                await site.start()
-            except OSError as error:
-                raise OSError(f"INGEST_PORT: {error.strerror or error}") from error
-            yield runner.addresses[0][1]
-        finally:
-            await runner.cleanup()
+                site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
+                try:
+                    await site.start()
+                except OSError as error:
+                    raise OSError(f"INGEST_PORT: {error.strerror or error}") from error
+                yield runner.addresses[0][1]
+            finally:
+                await runner.cleanup()
+
+    def _budget(self, what: str, limit: int, gauge: Gauge) -> Budget:
+        """Make a budget, with a resource group's share of it, and show its use in a gauge."""
+        share = limit * self._settings.group_share_percent // 100
+        budget = Budget(what, limit, share)
+        gauge.set_function(lambda: budget.used)
+        return budget
 
     def _dispatcher(self) -> Dispatcher:
         settings = self._settings
-        reader = Reader(self._store, self._unseen, settings.read_wait_s)
+        max_reads = settings.max_reads
+        budgets = ReadBudgets(
+            self._budget("reads waiting", max_reads, telemetry.WAITING_READS),
+            self._budget("reads in progress", max_reads, telemetry.READS),
+            self._budget(
+                "bytes of points in reads", settings.max_reading_bytes, telemetry.READING_BYTES
+            ),
+        )
+        reader = Reader(self._store, self._unseen, settings.read_wait_s, budgets)
+        receiving = self._budget(
+            "bytes of bodies on their way in",
+            settings.max_receiving_bytes,
+            telemetry.RECEIVING_BYTES,
+        )
         update = UpdateEndpoint(
             UpdateParser(settings.max_custom_info_value_chars),
-            BodyReader(
-                settings.max_body_bytes, settings.max_receiving_bytes, settings.body_timeout_s
-            ),
+            BodyReader(settings.max_body_bytes, receiving, settings.body_timeout_s),
             self._publisher,
             self._sequences,
             self._unseen,
@@ -147,13 +182,18 @@ class Gateway:
             max_custom_info_value_chars=settings.max_custom_info_value_chars,
             authenticated=settings.auth == "jwt",
         )
-        guard = self._access.guard
+        rate = RateLimit(settings.group_max_requests_per_s)
+
+        def admit(endpoint: Endpoint, permission: Permission) -> Endpoint:
+            # Access first: strangers must not use up a group's share.
+            return self._access.guard(rate.guard(endpoint), permission)
+
         return Dispatcher(
             {
                 METRICS_PATH: {
-                    "PATCH": guard(update, Permission.WRITE),
-                    "GET": guard(query, Permission.READ),
-                    "DELETE": guard(deletion, Permission.WRITE),
+                    "PATCH": admit(update, Permission.WRITE),
+                    "GET": admit(query, Permission.READ),
+                    "DELETE": admit(deletion, Permission.WRITE),
                 },
                 OPENAPI_PATH: {"GET": DocumentEndpoint(document)},
             }

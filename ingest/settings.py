@@ -150,6 +150,48 @@ class GatewaySettings(ProcessSettings):
         10.0,
         about="The time within which an update is confirmed, or answered 503.",
     )
+    max_reads: int = setting(
+        "INGEST_MAX_READS",
+        integer(1, 10_000),
+        128,
+        about="Reads that are answered at once, and as many that wait for updates; then 503.",
+    )
+    max_reading_bytes: int = setting(
+        "INGEST_MAX_READING_BYTES",
+        integer(_MIB, 16 * 1024 * _MIB),
+        64 * _MIB,
+        about="Bytes of stored points that reads over 64 KiB may hold at once; beyond it 503.",
+    )
+    group_share_percent: int = setting(
+        "INGEST_GROUP_SHARE_PERCENT",
+        integer(1, 100),
+        50,
+        about="What one resource group may use of each of these limits; beyond it 429.",
+    )
+    group_max_requests_per_s: int = setting(
+        "INGEST_GROUP_MAX_REQUESTS_PER_S",
+        integer(0, 1_000_000),
+        0,
+        about="Requests per second of one resource group through one gateway; 0: no limit.",
+    )
+    max_connections: int = setting(
+        "INGEST_MAX_CONNECTIONS",
+        integer(1, 1_000_000),
+        5000,
+        about="Connections of clients; one more is answered 503 and closed.",
+    )
+    header_timeout_s: float = setting(
+        "INGEST_HEADER_TIMEOUT_S",
+        seconds(0.1, 3600),
+        10.0,
+        about="The time from a request's first byte in which its headers must be complete.",
+    )
+    stall_timeout_s: float = setting(
+        "INGEST_STALL_TIMEOUT_S",
+        seconds(0.1, 3600),
+        60.0,
+        about="A client that takes nothing of its answer for this long is cut off.",
+    )
     read_wait_s: float = setting(
         "INGEST_READ_WAIT_S",
         seconds(0, 60),

@@ -5,12 +5,15 @@ shows half of an update or of a compaction. The server keeps a snapshot for 5 mi
 parameter minSnapshotHistoryWindowInSeconds); an answer that takes longer is broken off.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
+from bson import decode_iter
 from pymongo import ReturnDocument
 
+from ingest.budget import Hold
 from ingest.contract.documents import (
     CUSTOM_INFO,
     RESOURCES,
@@ -27,14 +30,21 @@ from ingest.runtime.database import Client, Database
 # Segments that one round trip brings: at most 2 MiB each, and 16 MiB in all by the protocol.
 _SEGMENT_BATCH = 200
 _PAGE = 1000
+# Batches of segments that are fetched at once: their size is only known when they are there.
+_CONCURRENT_FETCHES = 4
 
 
 class Snapshot:
     """The stored state at one moment. Not for concurrent use."""
 
-    def __init__(self, database: Database, session: Any) -> None:
+    def __init__(
+        self, database: Database, session: Any, hold: Hold, fetches: asyncio.Semaphore
+    ) -> None:
+        """Read in a session; segments count in `hold`, and are fetched within `fetches`."""
         self._database = database
         self._session = session
+        self._hold = hold
+        self._fetches = fetches
 
     def _find(self, collection: str, condition: Document, fields: Sequence[str] = ()) -> Any:
         projection = dict.fromkeys(fields, 1) if fields else None
@@ -95,12 +105,32 @@ class Snapshot:
                 yield {"name": item["name"], "value": item["entry"]["value"]}
 
     async def segments(self, resource: Document) -> AsyncIterator[Document]:
-        """Yield a resource's segments in the order of their first points."""
+        """Yield a resource's segments in the order of their first points.
+
+        Raises:
+            RequestError: GROUP_LIMITED or OVERLOADED, as reads hold too much already.
+        """
         condition: Document = {"resource": resource["_id"]}
-        cursor = self._find(SEGMENTS, condition).sort([("firstStep", 1), ("firstTimestamp", 1)])
-        async for segment in cursor.batch_size(_SEGMENT_BATCH):
-            if is_visible(segment["lastSequence"], resource.get("deletedAt")):
-                yield segment
+        # In batches as they come, decoded one by one: so their size is known, and memory holds
+        # what is large only once.
+        cursor = (
+            self._database[SEGMENTS]
+            .find_raw_batches(condition, session=self._session)
+            .sort([("firstStep", 1), ("firstTimestamp", 1)])
+            .batch_size(_SEGMENT_BATCH)
+        )
+        batches = aiter(cursor)
+        while True:
+            # Those that are counted don't queue behind those whose size is not yet known.
+            async with nullcontext() if self._hold.counted else self._fetches:
+                batch = await anext(batches, None)
+            if batch is None:
+                return
+            if len(batch) > self._hold.counted:
+                self._hold.count(len(batch))
+            for segment in decode_iter(batch):
+                if is_visible(segment["lastSequence"], resource.get("deletedAt")):
+                    yield segment
 
     async def created(self, resource: Document) -> int:
         """Return the sequence of the first update that is visible.
@@ -131,12 +161,13 @@ class Store:
     def __init__(self, client: Client, name: str) -> None:
         self._client = client
         self.database: Database = client[name]
+        self._fetches = asyncio.Semaphore(_CONCURRENT_FETCHES)
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Snapshot]:
+    async def snapshot(self, hold: Hold) -> AsyncIterator[Snapshot]:
         """Open a snapshot. Its moment is that of the first query in it."""
         async with await self._client.start_session(snapshot=True) as session:
-            yield Snapshot(self.database, session)
+            yield Snapshot(self.database, session, hold, self._fetches)
 
     async def delete(self, key: str, sequence: int) -> bool:
         """Hide everything that a resource got up to `sequence`; tell whether any was stored.

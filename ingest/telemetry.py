@@ -12,6 +12,13 @@ REQUEST_SECONDS = Histogram(
     ["method"],
     buckets=_SECONDS,
 )
+CONNECTIONS = Gauge("ingest_connections", "Clients' connections that are open.")
+REFUSED_CONNECTIONS = Counter(
+    "ingest_refused_connections", "Connections answered 503 at once, as there were too many."
+)
+CUT_CONNECTIONS = Counter(
+    "ingest_cut_connections", "Connections cut as their client was too slow, by what was.", ["what"]
+)
 UPDATES_ACCEPTED = Counter("ingest_updates_accepted", "Updates answered 204.")
 CONFIRM_SECONDS = Histogram(
     "ingest_confirm_duration_seconds",
@@ -30,6 +37,9 @@ MESSAGES_IN_FLIGHT = Gauge("ingest_messages_in_flight", "Messages that wait for 
 BROKER_CONNECTED = Gauge(
     "ingest_broker_connected", "1 while updates can be published, 0 while the breaker is open."
 )
+READS = Gauge("ingest_reads", "Reads that are being answered.")
+READING_BYTES = Gauge("ingest_reading_bytes", "Bytes of stored points that large reads hold.")
+WAITING_READS = Gauge("ingest_waiting_reads", "Reads that wait for accepted updates.")
 READ_WAIT_TIMEOUTS = Counter(
     "ingest_read_wait_timeouts",
     "Reads answered although an accepted update was not visible within the limit.",

@@ -1,6 +1,6 @@
 """PATCH: parse an update, publish it, and answer 204 once the broker has confirmed it."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
@@ -17,7 +17,7 @@ from ingest.contract.parse import (
 )
 from ingest.contract.split import split_resource
 from ingest.errors import Error, RequestError
-from ingest.publisher import PendingLimitError, Publisher, PublishError
+from ingest.publisher import Publisher, PublishError
 from ingest.sequence import SequenceSource
 from ingest.visibility import Unseen
 
@@ -26,6 +26,16 @@ MEDIA_TYPES = ("application/json", "application/merge-patch+json")
 RETRY_AFTER_S = 1
 # What an entry's envelope adds to the resource, with room to spare.
 _ENVELOPE_BYTES = 1024
+
+
+class _Update(NamedTuple):
+    """An update that is ready to be published, and what it has of the budget."""
+
+    key: str
+    sequence: int
+    entries: list[bytes]
+    charged_group: str
+    charged_bytes: int
 
 
 class UpdateEndpoint:
@@ -50,27 +60,50 @@ class UpdateEndpoint:
     async def __call__(self, request: BaseRequest, request_id: str) -> web.StreamResponse:
         """Answer one request."""
         check_media_type(request.headers.get("Content-Type", ""))
-        resource_group = request.headers.get("AI-Resource-Group")
-        body = await self._bodies.read(request)
-        resource = self._parse(resource_group, body)
-        sequence = self._sequences.next()
-        key = resource_key(str(resource_group), resource["executionId"])
-        if len(body) + _ENVELOPE_BYTES <= self._max_message_bytes:
-            bodies = [body]
+        body = self._bodies.at_hand(request)
+        if body is not None:
+            update = self._take(request, request_id, body)
         else:
-            bodies = split_resource(resource, sequence, self._max_message_bytes - _ENVELOPE_BYTES)
-        entries = [encode_entry(sequence, request_id, str(resource_group), part) for part in bodies]
+            async with self._bodies.received(request) as body:
+                update = self._take(request, request_id, body)
         # The confirm may take long, and a parsed body many times the memory of its bytes.
-        del body, resource, bodies
-        for segment in await self._submit(key, entries):
-            self._unseen.add(key, segment, sequence)
+        del body
+        try:
+            segments = await self._publisher.submit(update.key, update.entries)
+        except PublishError as error:
+            raise RequestError(
+                Error.BROKER_AWAY, [str(error)], retry_after_s=RETRY_AFTER_S
+            ) from error
+        finally:
+            self._publisher.pending.release(update.charged_group, update.charged_bytes)
+        for segment in segments:
+            self._unseen.add(update.key, segment, update.sequence)
         telemetry.UPDATES_ACCEPTED.inc()
         return web.Response(status=204)
 
-    def _parse(self, resource_group: str | None, body: bytes) -> dict[str, Any]:
-        """Parse the body; a wrong header is reported together with what is wrong in it."""
-        header = check_resource_group(resource_group)
-        details = [] if header is None else [str(header)]
+    def _take(self, request: BaseRequest, request_id: str, body: bytes) -> "_Update":
+        """Parse and encode an update. Its bytes are pending from now on."""
+        header = request.headers.get("AI-Resource-Group")
+        violation = check_resource_group(header)
+        group = "" if violation is not None else str(header)
+        size = len(body)
+        pending = self._publisher.pending
+        pending.reserve(group, size)
+        try:
+            resource = self._parse(body, [] if violation is None else [str(violation)])
+            sequence = self._sequences.next()
+            max_bytes = self._max_message_bytes - _ENVELOPE_BYTES
+            fits = size <= max_bytes
+            parts = [body] if fits else split_resource(resource, sequence, max_bytes)
+            entries = [encode_entry(sequence, request_id, group, part) for part in parts]
+            key = resource_key(group, resource["executionId"])
+        except BaseException:
+            pending.release(group, size)
+            raise
+        return _Update(key, sequence, entries, group, size)
+
+    def _parse(self, body: bytes, details: list[str]) -> dict[str, Any]:
+        """Parse the body; `details` are what else is wrong, to be reported together with it."""
         try:
             resource = self._parser.parse(body)
         except MalformedBodyError as error:
@@ -84,19 +117,6 @@ class UpdateEndpoint:
         if details:
             raise RequestError(Error.HEADER_INVALID, details)
         return resource
-
-    async def _submit(self, key: str, entries: list[bytes]) -> list[bytes]:
-        """Make all entries durable; returns the segments they will leave."""
-        try:
-            return await self._publisher.submit(key, entries)
-        except PendingLimitError as error:
-            raise RequestError(
-                Error.OVERLOADED, [str(error)], retry_after_s=RETRY_AFTER_S
-            ) from error
-        except PublishError as error:
-            raise RequestError(
-                Error.BROKER_AWAY, [str(error)], retry_after_s=RETRY_AFTER_S
-            ) from error
 
 
 def check_media_type(content_type: str) -> None:

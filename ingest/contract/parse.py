@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
+from ingest.contract.complexity import MAX_VALUES, has_too_many_values
 from ingest.contract.message import ENVELOPE_LEVELS
 from ingest.contract.resource import (
     MAX_CUSTOM_INFO_BYTES,
@@ -53,8 +54,12 @@ class UpdateParser:
             MalformedBodyError: not JSON. NaN, infinities, 1e400, lone surrogates, invalid
                 UTF-8 and nesting deeper than some 250 levels are not JSON here.
             PayloadTooLargeError: customInfo over 5 MiB, whatever else is wrong.
-            InvalidUpdateError: every violation of the schema, up to MAX_VIOLATIONS.
+            InvalidUpdateError: every violation of the schema, up to MAX_VIOLATIONS; or more
+                values than any MetricResource has, before it is known whether it is JSON.
         """
+        if has_too_many_values(body):
+            reason = f"has more than {MAX_VALUES} values, no MetricResource has as many"
+            raise InvalidUpdateError([Violation("", reason)])
         resource = _loads(body)
         try:
             custom_info_bytes = _custom_info_bytes(resource, len(body))

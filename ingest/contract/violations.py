@@ -5,7 +5,7 @@ about: a small hostile body could cost seconds and gigabytes. So the schema is a
 an object at a time without the items of its lists, and no further than MAX_VIOLATIONS.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -13,11 +13,13 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
-from ingest.contract.resource import TIMESTAMP_PATTERN
+from ingest.contract.resource import MAX_CUSTOM_INFO_BYTES, TIMESTAMP_PATTERN
 
 # Nobody reads more than this, and the answer must not grow beyond what a client can take.
 MAX_VIOLATIONS = 1000
 _SHOWN_CHARS = 60
+# No text of a MetricResource is as long. The validator copies what is wrong several times over.
+_MAX_TEXT_CHARS = MAX_CUSTOM_INFO_BYTES
 
 Path = tuple[str | int, ...]
 
@@ -70,8 +72,26 @@ class Layer:
             names = ", ".join(shown(name) for name in sorted(unknown)[:5])
             yield Violation(pointer(path), f"unknown field {names}", "unknown field")
             value = {name: value[name] for name in value.keys() & self._known}
+        value, long = _without_long_texts(value)
+        for name, text in long.items():
+            reason = f"is {len(text)} characters long, no text of a MetricResource may be"
+            yield Violation(pointer((*path, name)), f"{reason}: {shown(text)}", "MaxLength")
+        yield from self._own(value, path, long)
+        if not isinstance(value, dict):
+            return
+        for name, (layer, max_items) in self._lists.items():
+            items = value.get(name)
+            if isinstance(items, list):
+                # What is beyond the limit is reported as a whole, by the length of the list.
+                for number, item in enumerate(items[:max_items]):
+                    yield from layer._find(item, (*path, name, number))  # noqa: SLF001 - the same
+
+    def _own(self, value: Any, path: Path, known: Container[str]) -> Iterator[Violation]:
+        """Yield what the validator finds, but nothing about the properties that are known."""
         last = None
         for error in self._validator.iter_errors(value):
+            if error.instance_path and error.instance_path[0] in known:
+                continue
             place = value
             for part in error.instance_path:
                 place = place[part]
@@ -83,14 +103,20 @@ class Layer:
             if violation != last:  # a timestamp can break its pattern and its format
                 yield violation
             last = violation
-        if not isinstance(value, dict):
-            return
-        for name, (layer, max_items) in self._lists.items():
-            items = value.get(name)
-            if isinstance(items, list):
-                # What is beyond the limit is reported as a whole, by the length of the list.
-                for number, item in enumerate(items[:max_items]):
-                    yield from layer._find(item, (*path, name, number))  # noqa: SLF001 - the same
+
+
+def _without_long_texts(value: Any) -> tuple[Any, dict[str, str]]:
+    """Cut off what is too long to be checked; return the texts that were cut, by their names."""
+    if isinstance(value, str):
+        return value[: 2 * _SHOWN_CHARS], {}
+    if not isinstance(value, dict):
+        return value, {}
+    long = {
+        name: text
+        for name, text in value.items()
+        if isinstance(text, str) and len(text) > _MAX_TEXT_CHARS
+    }
+    return value | dict.fromkeys(long, ""), long
 
 
 def pointer(path: Path) -> str:
@@ -100,6 +126,8 @@ def pointer(path: Path) -> str:
 
 def shown(value: Any) -> str:
     """Show an offending value, shortened."""
+    if isinstance(value, str):
+        value = value[: 2 * _SHOWN_CHARS]
     try:
         text = orjson.dumps(value).decode()
     except orjson.JSONEncodeError:  # a header's bytes that are no UTF-8

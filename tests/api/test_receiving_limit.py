@@ -16,7 +16,9 @@ SMALL = b'{"executionId":"a-run"}'
 async def test_beyond_the_limit_large_bodies_are_503_and_small_ones_still_accepted(
     site: Site,
 ) -> None:
-    gateway = site.gateway(INGEST_MAX_RECEIVING_BYTES=str(3 * MIB))
+    gateway = site.gateway(
+        INGEST_MAX_RECEIVING_BYTES=str(3 * MIB), INGEST_GROUP_SHARE_PERCENT="100"
+    )
     gateway.start()
 
     def received() -> float:

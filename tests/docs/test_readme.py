@@ -6,6 +6,7 @@ from typing import Any
 
 from ingest.errors import Error
 from ingest.settings import GatewaySettings
+from tests.faults.catalogue import FAULTS
 from worker.settings import WorkerSettings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -54,3 +55,15 @@ def test_error_codes_are_eight_digits_and_one_per_cause() -> None:
     codes = [error.value.code for error in Error]
     assert len(set(codes)) == len(codes)
     assert all(len(code) == 8 and code.isdigit() for code in codes)
+
+
+def test_the_failure_table_is_what_the_trials_show() -> None:
+    rows = {
+        cells[1].strip(): cells[3].strip()
+        for row in table("| fault | what the client sees | stored again within | what is lost |")
+        if (cells := row.split("|"))
+    }
+    expected: dict[str, float] = {}
+    for fault in FAULTS:
+        expected[fault.row] = max(expected.get(fault.row, 0), fault.recovers_within_s)
+    assert rows == {row: f"{within_s:g} s" for row, within_s in expected.items()}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ingest import body, query_parameters
+from ingest.budget import Budget
 from ingest.contract import split
 from ingest.contract.message import encode_message
 from ingest.contract.parse import UpdateParser
@@ -80,7 +81,9 @@ def test_a_dead_letter_that_lost_its_entry_is_noticed(monkeypatch: pytest.Monkey
 def test_decompression_without_limit_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = gzip.compress(bytes(wire.MAX_BODY_BYTES + 1))
     wire.body(bomb)
-    monkeypatch.setattr(wire, "_reader", lambda: body.BodyReader(1 << 30, 1 << 30, 1.0))
+    monkeypatch.setattr(
+        wire, "_reader", lambda: body.BodyReader(1 << 30, Budget("bytes", 1 << 30, 1 << 30), 1.0)
+    )
     with pytest.raises(AssertionError):
         wire.body(bomb)
 

@@ -9,6 +9,7 @@ import orjson
 from yarl import URL
 
 from ingest.body import BodyReader
+from ingest.budget import Budget
 from ingest.errors import Error, RequestError
 from ingest.query_parameters import parse_execution_id, parse_query
 from ingest.tag_filters import TagFilter, parse_tag_filters
@@ -54,7 +55,7 @@ def _check_media_type(text: str) -> None:
 
 @cache
 def _reader() -> BodyReader:
-    return BodyReader(MAX_BODY_BYTES, MAX_BODY_BYTES, 1.0)
+    return BodyReader(MAX_BODY_BYTES, Budget("bytes", MAX_BODY_BYTES, MAX_BODY_BYTES), 1.0)
 
 
 def _looks_like_zlib(raw: bytes) -> bool:

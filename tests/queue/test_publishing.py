@@ -75,7 +75,9 @@ async def test_a_deleted_queue_or_exchange_comes_back(site: Site, what: str) -> 
 
 
 async def test_more_pending_bytes_than_allowed_are_503(site: Site) -> None:
-    gateway = site.gateway(INGEST_MAX_PENDING_BYTES=str(1024 * 1024))
+    gateway = site.gateway(
+        INGEST_MAX_PENDING_BYTES=str(1024 * 1024), INGEST_GROUP_SHARE_PERCENT="100"
+    )
     gateway.start()
     large = {
         "executionId": "an-execution",

@@ -1,0 +1,1 @@
+"""More than a gateway may take on: floods, greedy tenants, clients that dawdle."""
