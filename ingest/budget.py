@@ -81,10 +81,10 @@ class Budget:
 
 
 class Hold:
-    """What one request has of a budget, unless that is little; leaving the block gives it back."""
+    """What one request has of a budget; leaving the block gives it back."""
 
-    def __init__(self, budget: Budget, group: str, free: int) -> None:
-        """Hold nothing yet; amounts up to `free` are never counted."""
+    def __init__(self, budget: Budget, group: str, free: int = 0) -> None:
+        """Hold nothing yet; amounts up to `free` are too little to be counted."""
         self.counted = 0
         self._budget = budget
         self._group = group

@@ -7,6 +7,7 @@ from aiohttp.web_request import BaseRequest
 
 from ingest import telemetry
 from ingest.body import BodyReader
+from ingest.budget import Hold
 from ingest.contract.message import encode_entry, resource_key
 from ingest.contract.parse import (
     InvalidUpdateError,
@@ -29,13 +30,11 @@ _ENVELOPE_BYTES = 1024
 
 
 class _Update(NamedTuple):
-    """An update that is ready to be published, and what it has of the budget."""
+    """An update that is ready to be published."""
 
     key: str
     sequence: int
     entries: list[bytes]
-    charged_group: str
-    charged_bytes: int
 
 
 class UpdateEndpoint:
@@ -60,47 +59,42 @@ class UpdateEndpoint:
     async def __call__(self, request: BaseRequest, request_id: str) -> web.StreamResponse:
         """Answer one request."""
         check_media_type(request.headers.get("Content-Type", ""))
-        body = self._bodies.at_hand(request)
-        if body is not None:
-            update = self._take(request, request_id, body)
-        else:
-            async with self._bodies.received(request) as body:
-                update = self._take(request, request_id, body)
-        # The confirm may take long, and a parsed body many times the memory of its bytes.
-        del body
-        try:
-            segments = await self._publisher.submit(update.key, update.entries)
-        except PublishError as error:
-            raise RequestError(
-                Error.BROKER_AWAY, [str(error)], retry_after_s=RETRY_AFTER_S
-            ) from error
-        finally:
-            self._publisher.pending.release(update.charged_group, update.charged_bytes)
+        header = request.headers.get("AI-Resource-Group")
+        violation = check_resource_group(header)
+        group = "" if header is None or violation is not None else header
+        problems = [] if violation is None else [str(violation)]
+        with Hold(self._publisher.pending, group) as pending:
+            body = self._bodies.at_hand(request)
+            if body is not None:
+                update = self._take(request_id, group, problems, body, pending)
+            else:
+                async with self._bodies.received(request) as body:
+                    update = self._take(request_id, group, problems, body, pending)
+            # The confirm may take long, and a parsed body many times the memory of its bytes.
+            del body
+            try:
+                segments = await self._publisher.submit(update.key, update.entries)
+            except PublishError as error:
+                raise RequestError(
+                    Error.BROKER_AWAY, [str(error)], retry_after_s=RETRY_AFTER_S
+                ) from error
         for segment in segments:
             self._unseen.add(update.key, segment, update.sequence)
         telemetry.UPDATES_ACCEPTED.inc()
         return web.Response(status=204)
 
-    def _take(self, request: BaseRequest, request_id: str, body: bytes) -> "_Update":
-        """Parse and encode an update. Its bytes are pending from now on."""
-        header = request.headers.get("AI-Resource-Group")
-        violation = check_resource_group(header)
-        group = "" if violation is not None else str(header)
-        size = len(body)
-        pending = self._publisher.pending
-        pending.reserve(group, size)
-        try:
-            resource = self._parse(body, [] if violation is None else [str(violation)])
-            sequence = self._sequences.next()
-            max_bytes = self._max_message_bytes - _ENVELOPE_BYTES
-            fits = size <= max_bytes
-            parts = [body] if fits else split_resource(resource, sequence, max_bytes)
-            entries = [encode_entry(sequence, request_id, group, part) for part in parts]
-            key = resource_key(group, resource["executionId"])
-        except BaseException:
-            pending.release(group, size)
-            raise
-        return _Update(key, sequence, entries, group, size)
+    def _take(
+        self, request_id: str, group: str, problems: list[str], body: bytes, pending: Hold
+    ) -> _Update:
+        """Parse and encode an update. Its bytes are pending before: parsing costs the most."""
+        pending.count(len(body))
+        resource = self._parse(body, problems)
+        sequence = self._sequences.next()
+        max_bytes = self._max_message_bytes - _ENVELOPE_BYTES
+        fits = len(body) <= max_bytes
+        parts = [body] if fits else split_resource(resource, sequence, max_bytes)
+        entries = [encode_entry(sequence, request_id, group, part) for part in parts]
+        return _Update(resource_key(group, resource["executionId"]), sequence, entries)
 
     def _parse(self, body: bytes, details: list[str]) -> dict[str, Any]:
         """Parse the body; `details` are what else is wrong, to be reported together with it."""

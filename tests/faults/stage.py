@@ -83,7 +83,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(cast: Cast, servers: Servers, folder: Path) -> AsyncIterator[Stage]:
+async def staged(cast: Cast, servers: Servers, folder: Path, pace_s: float) -> AsyncIterator[Stage]:
     """Set a stage up, with the load not yet running, and clear it away."""
     async with AsyncExitStack() as stack:
         nodes = [servers.broker]
@@ -104,7 +104,8 @@ async def staged(cast: Cast, servers: Servers, folder: Path) -> AsyncIterator[St
         gateways = [site.gateway(**to_gateways, **cast.settings) for _ in range(cast.gateways)]
         workers = [site.worker(**to_workers, **cast.settings) for _ in range(cast.workers)]
         await start_all(*gateways, *workers)
-        load = Load([gateway.url for gateway in gateways], connections=cast.connections)
+        urls = [gateway.url for gateway in gateways]
+        load = Load(urls, connections=cast.connections, pace_s=pace_s)
         yield Stage(site, nodes, database, links, gateways, workers, load)
 
 

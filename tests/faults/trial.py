@@ -30,19 +30,23 @@ _OK = 200
 
 @dataclass(frozen=True, slots=True)
 class Dose:
-    """How much of a fault: how often, how long each time, and how many updates in between."""
+    """How much of a fault: how often, how long each time, how many updates in between, how fast.
+
+    `pace_s` is the pause of each connection between two updates.
+    """
 
     rounds: int
     hold_s: float
     updates: int
+    pace_s: float
 
     async def hold(self) -> None:
         """Let the fault last."""
         await asyncio.sleep(self.hold_s)
 
 
-SHORT = Dose(rounds=2, hold_s=1.5, updates=500)
-FULL = Dose(rounds=3, hold_s=15, updates=3000)
+SHORT = Dose(rounds=2, hold_s=1.5, updates=500, pace_s=0.01)
+FULL = Dose(rounds=3, hold_s=15, updates=3000, pace_s=0)
 
 Inject = Callable[[Stage, Dose], Awaitable[None]]
 
@@ -86,7 +90,7 @@ async def run_trial(
 ) -> Result:
     """Try a fault; `watch` gets the load when it begins. Failures are in the result."""
     result = Result()
-    async with staged(fault.cast, servers, folder) as stage:
+    async with staged(fault.cast, servers, folder, dose.pace_s) as stage:
         load = stage.load
         watch(load)
         async with under(load):

@@ -31,9 +31,10 @@ class Load:
         executions: int = 20,
         points: int = 3,
         most: int = 10_000_000,
+        pace_s: float = 0.0,
         pause_s: float = 0.05,
     ) -> None:
-        """Prepare a load; `pause_s` is how long a connection waits after a request failed."""
+        """Prepare a load; connections wait `pace_s` after an answer, `pause_s` after a failure."""
         self.ledger = Ledger()
         self.sent = 0
         self.slowest_s = 0.0
@@ -44,6 +45,7 @@ class Load:
         self.executions = [f"execution-{number}" for number in range(executions)]
         self._points = points
         self._most = most
+        self._pace_s = pace_s
         self._pause_s = pause_s
         self._steps = itertools.count()
         self._random = random.Random(1)  # noqa: S311 - repeatable
@@ -89,8 +91,9 @@ class Load:
             outcome = await self._send(session, body)
             self.slowest_s = max(self.slowest_s, clock() - started)
             self.ledger.record(execution_id, items, outcome)
-            if outcome is not Outcome.ACCEPTED:
-                await asyncio.sleep(self._pause_s)  # don't fill the ledger with refusals
+            # Refusals come fast: they must not fill the ledger.
+            failed = outcome is not Outcome.ACCEPTED
+            await asyncio.sleep(self._pause_s if failed else self._pace_s)
 
     def _new_items(self) -> Items:
         """Make up what no other update holds."""
