@@ -29,6 +29,7 @@ CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 3.0
+_CANCEL_AGAIN_S = 0.2
 
 
 class BrokerError(Exception):
@@ -137,6 +138,21 @@ async def keep_connected(
     Attempts are spaced by a backoff that grows to BACKOFF_MAX_S and starts anew after a
     connection that worked. Only cancellation ends this.
     """
+    keeping = asyncio.create_task(_keep_connected(url, name, use))
+    try:
+        await asyncio.wait({keeping})
+    finally:
+        # Once is not enough: asyncio.wait_for, which the libraries use, loses a cancellation that
+        # comes just as it ends (https://github.com/python/cpython/issues/81839, until Python 3.12).
+        while not keeping.done():
+            keeping.cancel()
+            await asyncio.wait({keeping}, timeout=_CANCEL_AGAIN_S)
+    keeping.result()
+
+
+async def _keep_connected(
+    url: str, name: str, use: Callable[[AbstractConnection], Awaitable[None]]
+) -> None:
     clock = asyncio.get_running_loop().time
     failures = 0
     while True:
@@ -153,8 +169,6 @@ async def keep_connected(
             reason = "the connection was closed"
         except BrokerError as error:
             reason = str(error)
-        if (task := asyncio.current_task()) and task.cancelling():
-            raise asyncio.CancelledError  # which a library has swallowed
         failures = 0 if clock() - used_since > BACKOFF_MAX_S else failures + 1
         pause = backoff_s(failures, BACKOFF_MIN_S, BACKOFF_MAX_S)
         log.warning(

@@ -9,23 +9,38 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import fields
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import uvloop
 
 from ingest.runtime.logs import start_logging
-from ingest.runtime.settings import BrokerSettings, SettingsError, load
+from ingest.runtime.settings import SettingsError, load
 from ingest.runtime.urls import insecure_options
 
 log = logging.getLogger(__name__)
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
+# What draining may take beyond its limit, to close connections. Then something hangs.
+_DRAIN_MARGIN_S = 8.0
 _M_MMAP_THRESHOLD = -3  # of malloc.h
 _LARGE_BYTES = 1024 * 1024
 
 
-S = TypeVar("S", bound=BrokerSettings)
+class DrainingSettings(Protocol):
+    """The settings of a process that drains."""
+
+    @property
+    def log_level(self) -> str:
+        """The level from which it logs."""
+
+    @property
+    def drain_timeout_s(self) -> float:
+        """How long it may take to finish what it has begun."""
+
+
+S = TypeVar("S")
+D = TypeVar("D", bound=DrainingSettings)
 Run = Callable[[asyncio.Event], Awaitable[None]]
 
 
@@ -38,11 +53,12 @@ def settings_or_exit(settings_class: type[S]) -> S:
         sys.exit(EXIT_SETTINGS)
 
 
-def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
+def run_process(settings_class: type[D], make: Callable[[D], Run]) -> None:
     """Run a process until SIGTERM or SIGINT, which set the event its coroutine is given.
 
     `make` is called inside the event loop. Exits with 0 after draining, 1 if the process could
-    not start or got a second signal, 2 if a setting is missing or wrong.
+    not start, got a second signal or does not end when its time to drain is long over, 2 if a
+    setting is missing or wrong.
     """
     settings = settings_or_exit(settings_class)
     start_logging(settings.log_level)
@@ -57,6 +73,11 @@ def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
             if stop.is_set():  # a second signal does not wait for the drain
                 _exit(EXIT_FAILED)
             stop.set()
+            loop.call_later(settings.drain_timeout_s + _DRAIN_MARGIN_S, overdue)
+
+        def overdue() -> None:
+            log.error("does not end: cut off")
+            _exit(EXIT_FAILED)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end)
@@ -77,7 +98,7 @@ def run_process(settings_class: type[S], make: Callable[[S], Run]) -> None:
         _exit(EXIT_FAILED if failures else 0)
 
 
-def _warn_of_insecure_options(settings: BrokerSettings) -> None:
+def _warn_of_insecure_options(settings: Any) -> None:
     for item in fields(settings):
         if item.metadata["rule"].secret:  # a URL, as it may hold a password
             for option in insecure_options(getattr(settings, item.name)):
