@@ -46,7 +46,8 @@ class Dose:
 
 
 SHORT = Dose(rounds=2, hold_s=1.5, updates=500, pace_s=0.01)
-FULL = Dose(rounds=3, hold_s=15, updates=3000, pace_s=0)
+# Not as fast as can be: on a small machine the load itself would keep the workers from catching up.
+FULL = Dose(rounds=3, hold_s=15, updates=3000, pace_s=0.005)
 
 Inject = Callable[[Stage, Dose], Awaitable[None]]
 
