@@ -53,7 +53,7 @@ fmt: $(READY) ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --quiet --fix-only $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-up: $(READY) ## Start RabbitMQ and MongoDB alone, in the background; URLs in .local/servers.env
+up: $(READY) ## Start RabbitMQ and MongoDB alone, in the background; then: . .local/servers.env
 	@$(BIN)/python -m deploy.local up
 
 down: $(READY) ## Stop what `make up` started

@@ -18,10 +18,12 @@ from deploy.local.ports import LOOPBACK, is_free
 from deploy.local.process import wait_for
 from deploy.local.rabbitmq import RabbitMQ
 from deploy.local.server import ServerError
+from deploy.local.servers import write_urls
 from deploy.local.service import Service
 from deploy.local.status import StatusLine
 
 _FOLDER = Path(".local/run")
+_URLS = _FOLDER / "servers.env"
 _READY_DEADLINE_S = 60.0
 _WATCH_INTERVAL_S = 1.0
 _PORTS = {"INGEST_PORT": 8080, "INGEST_OPS_PORT": 8081, "WORKER_OPS_PORT": 8082}
@@ -135,10 +137,13 @@ def _start_servers(settings: dict[str, str], running: ExitStack) -> dict[str, Ca
         _say(f"starting {name} ...")
         running.callback(_stop_server, name, server)
         server.launch()
+    urls = {}
     for server in servers.values():
         server.await_ready()
         variable = "AMQP_URL" if isinstance(server, RabbitMQ) else "MONGODB_URL"
-        settings[variable] = server.url
+        urls[variable] = server.url
+    write_urls(_URLS, urls)
+    settings.update(urls)
     return {name: server.is_alive for name, server in servers.items()}
 
 
@@ -184,6 +189,7 @@ def _say_ready(settings: Mapping[str, str], gateway: Service, worker: Service) -
         f"\nReady on {url}. Store a metric and read it back:\n\n"
         f"{example.patch_command(url)}\n\n{example.get_command(url)}\n\n"
         f"A whole training run: make demo. Logs: {gateway.process.log} {worker.process.log}\n"
+        f"The servers' URLs for a shell: . {_URLS}\n"
         "Ctrl-C stops everything; the data stays.\n"
     )
 

@@ -1,5 +1,7 @@
 """`make up` and `make down`: the two servers alone, in the background, outliving the command."""
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.local.install import install_missing
@@ -10,6 +12,13 @@ from deploy.local.rabbitmq import RabbitMQ
 LOCAL = Path(".local")
 _FOLDER = LOCAL / "up"
 _URLS = LOCAL / "servers.env"
+
+
+def write_urls(file: Path, urls: Mapping[str, str]) -> None:
+    """Write the servers' URLs, by the settings' names, for a shell to source."""
+    # Quoted: a connection string may hold `&`.
+    lines = [f"export {name}={shlex.quote(url)}\n" for name, url in urls.items()]
+    file.write_text("".join(lines))
 
 
 def up() -> int:
@@ -27,10 +36,9 @@ def up() -> int:
             for server in servers:
                 server.kill()
             raise
-        # Quoted: a connection string may hold `&`.
-        _URLS.write_text(f"AMQP_URL='{rabbitmq.url}'\nMONGODB_URL='{mongodb.url}'\n")
+        write_urls(_URLS, {"AMQP_URL": rabbitmq.url, "MONGODB_URL": mongodb.url})
     print("started in the background" if servers else "already running", "(make down stops them):")
-    print(f"  RabbitMQ  {rabbitmq.url}\n  MongoDB   {mongodb.url}\n  in {_URLS} for a shell")
+    print(f"  RabbitMQ  {rabbitmq.url}\n  MongoDB   {mongodb.url}\n  for a shell: . {_URLS}")
     return 0
 
 
