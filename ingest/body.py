@@ -3,12 +3,14 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from weakref import WeakValueDictionary
 
+from aiohttp import HttpVersion11
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
-from ingest.budget import Budget, Hold, group_to_charge
+from ingest.budget import RETRY_AFTER_S, Budget, Hold
 from ingest.errors import Error, RequestError
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -32,6 +34,8 @@ class BodyReader:
         self._max_bytes = max_bytes
         self._receiving = receiving
         self._timeout_s = timeout_s
+        # Who has the group's lock waits for the other: so at most one body of a group does.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._turn = asyncio.Lock()
 
     def at_hand(self, request: BaseRequest) -> bytes | None:
@@ -49,8 +53,8 @@ class BodyReader:
         return body
 
     @asynccontextmanager
-    async def received(self, request: BaseRequest) -> AsyncIterator[bytes]:
-        """Receive the body, decompressed, for the block; until its end it counts.
+    async def received(self, request: BaseRequest, group: str) -> AsyncIterator[bytes]:
+        """Receive the body, decompressed, for the block; until its end the group is charged.
 
         Large bodies have their blocks one after the other, with a turn of the event loop for all
         others between. Were hundreds of them parsed in one turn, confirms would be overdue.
@@ -71,22 +75,42 @@ class BodyReader:
             raise self._too_large()
         # A large body is admitted or refused as a whole and early: were all let in, none of them
         # would get through.
-        group = group_to_charge(request.headers.get("AI-Resource-Group"))
         with Hold(self._receiving, group, _SMALL_BYTES) as hold:
             body = await self._receive(request, hold)
             if encoding == "identity" and len(body) <= _SMALL_BYTES:
                 yield body
                 return
             if encoding != "identity":
-                hold.count(min(self._max_bytes, _USUAL_EXPANSION * len(body)))
-            async with self._turn:
+                expected = max(_SMALL_BYTES + 1, _USUAL_EXPANSION * len(body))
+                hold.count(min(self._max_bytes, expected))
+            async with self._turn_of(group):
                 if encoding != "identity":
                     body = self._decompress(body, encoding)
                     hold.count(len(body))
-                try:
-                    yield body
-                finally:
-                    await asyncio.sleep(0)
+                yield body
+
+    @asynccontextmanager
+    async def _turn_of(self, group: str) -> AsyncIterator[None]:
+        """Wait for a turn: groups in turn, and the bodies of a group one after the other.
+
+        Raises:
+            RequestError: OVERLOADED, if that takes as long as a body may.
+        """
+        of_group = self._turns.setdefault(group, asyncio.Lock())
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await stack.enter_async_context(of_group)
+                    await stack.enter_async_context(self._turn)
+            except TimeoutError as error:
+                detail = "other large bodies come first"
+                raise RequestError(
+                    Error.OVERLOADED, [detail], retry_after_s=RETRY_AFTER_S
+                ) from error
+            try:
+                yield
+            finally:
+                await asyncio.sleep(0)
 
     async def _receive(self, request: BaseRequest, hold: Hold) -> bytes:
         chunks = []
@@ -102,9 +126,10 @@ class BodyReader:
                     size += len(chunk)
                     if size > self._max_bytes:
                         raise self._too_large()
-                    if size > _SMALL_BYTES and not hold.counted:  # of unknown length
-                        hold.count(self._max_bytes)
-        except RequestPayloadError as error:  # a chunk that is none
+                    if size > max(hold.counted, _SMALL_BYTES):  # of unknown length
+                        hold.count(min(self._max_bytes, 2 * size))
+        except RequestPayloadError as error:  # a chunk that is none: nothing can follow it
+            request.protocol.close()  # after the answer
             raise RequestError(Error.HTTP_INVALID, [f"the body: {error}"[:300]]) from error
         except TimeoutError as error:
             raise RequestError(
@@ -143,8 +168,19 @@ class BodyReader:
         )
 
 
+def is_small(request: BaseRequest) -> bool:
+    """Tell whether the body, as it is sent, is small enough not to be counted."""
+    length = request.content_length
+    return length is not None and length <= _SMALL_BYTES
+
+
 def _expects_continue(request: BaseRequest) -> bool:
-    """Tell whether a client wants to be told to send the body, as curl does with large ones."""
+    """Tell whether a client wants to be told to send the body, as curl does with large ones.
+
+    HTTP/1.0 knows nothing of it (RFC 9110, section 10.1.1).
+    """
+    if request.version < HttpVersion11:
+        return False
     expectation = request.headers.get("Expect")
     if expectation is not None and expectation.lower() != "100-continue":
         raise RequestError(Error.EXPECTATION)

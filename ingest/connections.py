@@ -19,13 +19,14 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 from aiohttp.web_request import BaseRequest
 
 from ingest import telemetry
 from ingest.dispatch import UNKNOWN_PATH, Dispatcher, report
 from ingest.errors import Error, RequestError
-from ingest.responses import common_headers, error_response
+from ingest.refusal import Refusal, refusal
+from ingest.responses import error_response
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +34,8 @@ log = logging.getLogger(__name__)
 _MAX_HEADER_BYTES = 96 * 1024
 # Connections that the kernel accepts for us while the event loop is busy.
 BACKLOG = 1024
-# Refused connections that may linger until the client has read why, and for how long.
+# Refused connections that may linger until the client has read why.
 _MAX_REFUSALS = 256
-_REFUSAL_LINGER_S = 1.0
-_RETRY_AFTER_S = 1
 # Open files beside the clients' connections: refused ones, those to broker and database, the
 # operations port, and a full backlog that is accepted before it can be refused.
 _OTHER_FILES = BACKLOG + _MAX_REFUSALS + 768
@@ -81,7 +80,7 @@ class GatewayServer(web.Server):
         super().__init__(dispatcher, **connection_settings)
         self._limits = limits
         self._open: set[_Connection] = set()
-        self._refusals: set[_Refusal] = set()
+        self._refusals: set[Refusal] = set()
         telemetry.CONNECTIONS.set_function(lambda: len(self._open))
 
     def __call__(self) -> asyncio.Protocol:  # type: ignore[override]  # becomes aiohttp's later
@@ -120,10 +119,10 @@ class GatewayServer(web.Server):
             connection.connection_made(transport)
             return
         telemetry.REFUSED_CONNECTIONS.inc()
-        transport.write(_refusal(self._limits.max_connections))
+        transport.write(refusal(self._limits.max_connections))
         if len(self._refusals) < _MAX_REFUSALS:
-            refusal = _Refusal(self._refusals, transport)
-            transport.set_protocol(refusal)
+            lingering = Refusal(self._refusals, transport)
+            transport.set_protocol(lingering)
         else:
             transport.close()
 
@@ -141,46 +140,6 @@ class _Arrival(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Decide what becomes of it."""
         self._server.admit(cast("asyncio.Transport", transport))
-
-
-class _Refusal(asyncio.Protocol):
-    """A refused connection. It lingers until the client closes it, or for a moment.
-
-    Closed at once, with the request unread, TCP would reset it, and the client might never see
-    the answer.
-    """
-
-    def __init__(self, lingering: set["_Refusal"], transport: asyncio.Transport) -> None:
-        self._lingering = lingering
-        lingering.add(self)
-        transport.write_eof()
-        loop = asyncio.get_running_loop()
-        self._end = loop.call_later(_REFUSAL_LINGER_S, transport.abort)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
-        del exc
-        self._end.cancel()
-        self._lingering.discard(self)
-
-
-def _refusal(max_connections: int) -> bytes:
-    """Return the whole answer to a connection that is one too many."""
-    detail = f"the gateway has as many connections as it may have, {max_connections}"
-    error = RequestError(Error.OVERLOADED, [detail], retry_after_s=_RETRY_AFTER_S)
-    request_id = secrets.token_hex(8)
-    body = error.body(request_id)
-    status = HTTPStatus(error.failure.status)
-    headers = {
-        **error.headers,
-        **common_headers(request_id),
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-        "Connection": "close",
-    }
-    lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 class _Connection(RequestHandler):
@@ -219,12 +178,15 @@ class _Connection(RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._close or self._force_close or self._is_broken():
+            return  # what comes now has no meaning any longer, and must not be kept
         in_body = not self._payload.is_eof()
         super().data_received(data)
-        if self._request_count != self._requests_seen:
-            self._requests_seen = self._request_count
-            self._payload = self._messages[-1][1]
-            self._header_bytes = 0
+        if in_body and self._is_broken():
+            self._messages.pop()
+            self._break_body()
+        elif self._request_count != self._requests_seen:
+            self._note_request()
         elif data and not in_body:
             if not self._header_bytes:
                 self._headers_since = self._loop.time()
@@ -232,12 +194,37 @@ class _Connection(RequestHandler):
             if self._header_bytes > _MAX_HEADER_BYTES:
                 self._refuse_headers()
 
+    def _is_broken(self) -> bool:
+        """Tell whether the latest that came was not HTTP."""
+        return bool(self._messages) and isinstance(self._messages[-1][0], _ErrInfo)
+
+    def _note_request(self) -> None:
+        """Begin to wait for the next headers: those of the latest request are complete."""
+        self._requests_seen = self._request_count
+        self._header_bytes = 0
+        if self._messages:
+            self._payload = self._messages[-1][1]
+        else:  # aiohttp has taken it already, from behind a declined upgrade
+            request = self._current_request
+            self._payload = EMPTY_PAYLOAD if request is None else request.content
+
+    def _break_body(self) -> None:
+        """Have whoever reads the body learn that it is malformed; aiohttp would let them wait."""
+        self._payload.set_exception(RequestPayloadError("malformed chunk"))
+        self._lingering_time = 0.0  # there is no rest to wait for after the answer
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - as aiohttp's
+        # aiohttp waits so long for the request, and once more after it was cancelled.
+        await super().shutdown(None if timeout is None else timeout / 2)
+
     def resume_writing(self) -> None:
         self._unsent_bytes = 0
         super().resume_writing()
 
     def late(self, now: float, limits: ConnectionLimits) -> str:
         """Return what the client has kept us waiting for too long, if anything."""
+        if self._request_count != self._requests_seen:
+            self._note_request()
         idle = self._waiter is not None and not self._waiter.done()
         if idle and self._header_bytes and now - self._headers_since > limits.header_timeout_s:
             return "headers"

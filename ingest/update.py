@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from ingest import telemetry
-from ingest.body import BodyReader
+from ingest.body import BodyReader, is_small
 from ingest.budget import Hold
 from ingest.contract.message import encode_entry, resource_key
 from ingest.contract.parse import (
@@ -68,7 +68,10 @@ class UpdateEndpoint:
             if body is not None:
                 update = self._take(request_id, group, problems, body, pending)
             else:
-                async with self._bodies.received(request) as body:
+                if violation is not None and not is_small(request):
+                    # It has no group to be charged to.
+                    raise RequestError(Error.HEADER_INVALID, problems)
+                async with self._bodies.received(request, group) as body:
                     update = self._take(request_id, group, problems, body, pending)
             # The confirm may take long, and a parsed body many times the memory of its bytes.
             del body
