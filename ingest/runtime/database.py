@@ -10,6 +10,7 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo.errors import CollectionInvalid, PyMongoError
 
 from ingest.contract.documents import COLLECTIONS, INDEXES
+from ingest.runtime.urls import WRITE_CONCERN
 
 # Whatever the driver raises when the database is away, has no primary, or refuses an operation.
 DATABASE_ERRORS = (PyMongoError,)
@@ -31,8 +32,7 @@ def open_client(
     return AsyncIOMotorClient(
         url,
         appname=name,
-        w="majority",
-        journal=True,
+        **WRITE_CONCERN,
         serverSelectionTimeoutMS=round(server_selection_timeout_s * 1000),
         connectTimeoutMS=5000,
         socketTimeoutMS=round(socket_timeout_s * 1000),

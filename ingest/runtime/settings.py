@@ -153,13 +153,16 @@ def text(what: str, allowed: str, max_chars: int) -> Rule:
 def url(*schemes: str, check: Callable[[str], None]) -> Rule:
     """Accept a URL with one of some schemes and a host. A secret: it may hold a password.
 
+    The scheme must be in small letters: MongoDB's driver takes no other.
+
     `check` raises UrlError if something else is wrong with it.
     """
 
     def parse(value: str) -> str:
         parts = urlsplit(value)
         hosts = parts.netloc.rpartition("@")[2].split(",")  # MongoDB takes a list
-        if parts.scheme not in schemes or not all(host.partition(":")[0] for host in hosts):
+        scheme = value.partition(":")[0]  # urlsplit's is in small letters
+        if scheme not in schemes or not all(host.partition(":")[0] for host in hosts):
             raise ValueError
         check(value)
         return value

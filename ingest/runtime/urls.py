@@ -2,8 +2,8 @@
 
 The libraries let pass what nobody means. PyMongo ignores an option that it does not know or
 whose value is wrong, so `tls=ture` is a connection without TLS. aiormq takes every
-`no_verify_ssl` but 0 for a yes, and TLS options do nothing under `amqp://`. Both ask at the
-terminal for the password of an encrypted key.
+`no_verify_ssl` but 0 for a yes, and a `heartbeat` that is no number for no heartbeats, and TLS
+options do nothing under `amqp://`. Both ask at the terminal for the password of an encrypted key.
 """
 
 import ipaddress
@@ -16,19 +16,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import split_options
 from yarl import URL
 
+# How the product writes: what it asks of a MongoDB client whatever the URL says.
+WRITE_CONCERN: Mapping[str, Any] = {"w": "majority", "journal": True}
+
 _MAX_PORT = 65535
+_MAX_HEARTBEAT_S = 65534  # aiormq takes more for no heartbeats
 _HOST = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|(?P<name>[\w.%-]+))(?::(?P<port>[0-9]+))?")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _OPTION_NAME = re.compile(r"\w{1,40}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 _AMQP_TLS_OPTIONS = ("cafile", "capath", "cadata", "certfile", "keyfile", "no_verify_ssl")
 _AMQP_OPTIONS = (*_AMQP_TLS_OPTIONS, "auth", "heartbeat", "name", "timeout")
 _MONGODB_FILES = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile")
 _MONGODB_INSECURE = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
+# What the driver raises for a URL that it does not take.
+_REFUSALS = (PyMongoError, KeyError, TypeError, ValueError)
 
 
 class UrlError(ValueError):
@@ -49,9 +57,16 @@ def check_amqp_url(url: str) -> None:
     options = dict(address.query)
     for name in options:
         if name not in _AMQP_OPTIONS:
-            raise UrlError(f"{_option(name)} is unknown; there are {', '.join(_AMQP_OPTIONS)}")
+            shown = _option(name, url)
+            raise UrlError(f"{shown} is unknown; there are {', '.join(_AMQP_OPTIONS)}")
         if name in _AMQP_TLS_OPTIONS and address.scheme != "amqps":
-            raise UrlError(f"{_option(name)} does nothing without TLS: begin with amqps://")
+            raise UrlError(f"the option {name} does nothing without TLS: begin with amqps://")
+    heartbeat = options.get("heartbeat", "60")
+    if not _NUMBER.fullmatch(heartbeat) or not 0 < int(heartbeat) <= _MAX_HEARTBEAT_S:
+        # Without heartbeats, a connection that was lost without a reset would never be missed.
+        raise UrlError(f"the option heartbeat must be seconds, 1 to {_MAX_HEARTBEAT_S}")
+    if not _NUMBER.fullmatch(options.get("timeout", "60")):
+        raise UrlError("the option timeout must be a whole number of seconds")
     if address.scheme == "amqps":
         _check_amqp_tls(options)
 
@@ -92,9 +107,11 @@ def check_mongodb_url(url: str) -> None:
     srv = url.startswith("mongodb+srv:")
     _check_authority(url, many_hosts=not srv, ports=not srv)
     query = url.partition("?")[2]
-    for pair in filter(None, re.split("[&;]", query)):
-        name = pair.partition("=")[0]
-        _mongodb_options(pair, _option(name), "is unknown or has a wrong value")
+    for pair in re.split("[&;]", query) if query else ():
+        if not pair:
+            raise UrlError("one of its options is empty: it has an & or a ; too many")
+        name = _option(pair.partition("=")[0], url)
+        _mongodb_options(pair, name, "is unknown or has a wrong value")
     options = _mongodb_options(query, "some of its options", "contradict each other")
     tls = options.get("tls", options.get("ssl"))
     if tls is False and any(name in options for name in _MONGODB_FILES):
@@ -104,6 +121,7 @@ def check_mongodb_url(url: str) -> None:
             _try_authorities(name, cafile=options[name])
     if (name := "tlsCertificateKeyFile") in options:
         _try_certificate(name, options[name], None, options.get("tlsCertificateKeyFilePassword"))
+    _try_client(url)
 
 
 def insecure_options(url: str) -> list[str]:
@@ -130,7 +148,7 @@ def _check_authority(url: str, *, many_hosts: bool, ports: bool) -> None:
     after = rest[len(authority) :]
     userinfo, at, hosts = authority.rpartition("@")
     if (
-        "@" in after
+        _cut(url, authority, after)
         or "#" in after
         or "@" in userinfo
         or userinfo.count(":") > 1
@@ -146,6 +164,18 @@ def _check_authority(url: str, *, many_hosts: bool, ports: bool) -> None:
         raise UrlError("it must name one host only")
     for host in hosts.split(","):
         _check_host(host, port=ports)
+
+
+def _cut(url: str, authority: str, after: str) -> bool:
+    """Tell whether an @ behind the authority is the one that ends a password.
+
+    An @ may well be part of an option (Azure's URLs end in `appName=@name@`) or of a page's path.
+    What is left of a cut password is `user:` without an @, or has its @ in what is no path.
+    """
+    path = after.partition("?")[0]
+    return ("@" in path and not url.startswith("http")) or (
+        "@" in after and ":" in authority and "@" not in authority
+    )
 
 
 def _check_host(host: str, *, port: bool) -> None:
@@ -168,9 +198,11 @@ def _check_host(host: str, *, port: bool) -> None:
         raise UrlError(f"a port must be a number from 1 to {_MAX_PORT}")
 
 
-def _option(name: str) -> str:
-    # What looks like no name may be the rest of a password.
-    return f"the option {name}" if _OPTION_NAME.fullmatch(name) else "one of its options"
+def _option(name: str, url: str) -> str:
+    # What looks like no name may be the rest of a password, as may all in front of a late @.
+    if _OPTION_NAME.fullmatch(name) and "@" not in url.partition("?")[2]:
+        return f"the option {name}"
+    return "one of its options"
 
 
 def _mongodb_options(query: str, what: str, problem: str) -> Mapping[str, Any]:
@@ -183,8 +215,20 @@ def _mongodb_options(query: str, what: str, problem: str) -> Mapping[str, Any]:
             return split_options(query, normalize=False)
         except OSError as error:
             raise UrlError(f"what {what} names cannot be used: {_reason(error)}") from None
-        except (PyMongoError, TypeError, ValueError):
+        except _REFUSALS:
             raise UrlError(f"{what} {problem}") from None
+
+
+def _try_client(url: str) -> None:
+    """Make a client as the product does; it connects to nothing and resolves nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        try:
+            MongoClient[dict[str, Any]](url, connect=False, **WRITE_CONCERN).close()
+        except _REFUSALS:  # the driver's text may hold parts of the URL
+            raise UrlError(
+                "the driver refuses it: options, user or database contradict each other"
+            ) from None
 
 
 def _try_authorities(option: str, **locations: str | bytes) -> None:
