@@ -59,6 +59,8 @@ def broker_errors() -> Iterator[None]:
         if isinstance(error.__cause__, ssl.SSLCertVerificationError):
             why = f"the broker's certificate is refused: {error.__cause__.verify_message}"
             raise BrokerError(why[:300]) from error
+        if isinstance(error, TimeoutError) and not str(error):  # as asyncio raises it
+            raise BrokerError("the broker did not answer in time") from error
         raise BrokerError(f"{type(error).__name__}: {error}"[:300]) from error
     except asyncio.CancelledError as error:
         task = asyncio.current_task()

@@ -71,13 +71,13 @@ def run_process(settings_class: type[D], make: Callable[[D], Run]) -> None:
 
         def end() -> None:
             if stop.is_set():  # a second signal does not wait for the drain
-                _exit(EXIT_FAILED)
+                exit_now(EXIT_FAILED)
             stop.set()
             loop.call_later(settings.drain_timeout_s + _DRAIN_MARGIN_S, overdue)
 
         def overdue() -> None:
             log.error("does not end: cut off")
-            _exit(EXIT_FAILED)
+            exit_now(EXIT_FAILED)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end)
@@ -95,7 +95,7 @@ def run_process(settings_class: type[D], make: Callable[[D], Run]) -> None:
         if failures:
             log.error("cannot go on", extra={"reason": "; ".join(failures)})
         # Inside the block, whose end would wait for connections that a silent peer does not let go.
-        _exit(EXIT_FAILED if failures else 0)
+        exit_now(EXIT_FAILED if failures else 0)
 
 
 def _warn_of_insecure_options(settings: Any) -> None:
@@ -118,11 +118,14 @@ def _return_large_memory() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
-def _exit(code: int) -> NoReturn:
-    """End at once: a thread of the driver may wait for a silent database for a long time yet."""
-    with suppress(OSError, ValueError):  # nobody reads the logs any longer
-        logging.shutdown()
-        sys.stdout.flush()
+def exit_now(code: int) -> NoReturn:
+    """End at once, with what was written: a driver may wait for a silent peer for long.
+
+    Call it before the event loop's end, which would wait as well.
+    """
+    for flush in (logging.shutdown, sys.stdout.flush, sys.stderr.flush):
+        with suppress(OSError, ValueError):  # nobody reads it any longer
+            flush()
     os._exit(code)
 
 

@@ -43,6 +43,18 @@ async def test_what_matches_is_dropped_and_nothing_else(site: Site) -> None:
         assert await length(channel, DEAD_LETTER_QUEUE) == 0
 
 
+async def test_on_a_terminal_no_more_than_the_limit_are_asked_about_and_dropped(
+    site: Site,
+) -> None:
+    async with channel_of(site) as channel:
+        await put_letters(channel, *LETTERS)
+        arguments = ("drop", "--reason", "refused", "--limit", "1")
+        done = await run_on_terminal(site, *arguments, asked="[y/N]", answer=b"y\n")
+        assert "Drop 1 dead letter for good?" in done.out
+        assert "1 dropped, 2 left" in done.out
+        assert await length(channel, DEAD_LETTER_QUEUE) == 2
+
+
 @pytest.mark.parametrize(
     ("answer", "code", "left"),
     [(b"y\n", 0, 1), (b"\n", 0, 4), (b"nonsense\n", 0, 4), (b"\x03", 130, 4)],

@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from deploy.local.ports import LOOPBACK, choose_port
+from deploy.local.rabbitmq import RabbitMQ
 from tests.dead_letters.command import (
+    DEADLINE_S,
     environment,
     letter,
     message,
@@ -16,6 +18,7 @@ from tests.dead_letters.command import (
     run_with,
     started,
 )
+from tests.faults.proxy import Proxy
 from tests.harness.services import ROOT, Site
 from tests.queue.broker_client import channel_of
 
@@ -95,6 +98,24 @@ async def test_a_reader_that_leaves_early_causes_no_traceback(site: Site) -> Non
             await process.wait()
         assert b"Traceback" not in err, err.decode()
         assert process.returncode == 1
+
+
+async def test_a_broker_that_becomes_silent_in_mid_walk_ends_the_command(
+    site: Site, broker: RabbitMQ
+) -> None:
+    async with channel_of(site) as channel, Proxy(broker.port) as proxy:
+        letters = [letter(message("an-execution", number=n), "refused") for n in range(5000)]
+        await put_letters(channel, *letters)
+        url = site.amqp_url.replace(f":{broker.port}/", f":{proxy.port}/")
+        async with started(environment(url), "list", "--json") as process:
+            assert process.stdout is not None
+            # It goes no further than its unread output lets it.
+            await process.stdout.readline()
+            proxy.silence()
+            async with asyncio.timeout(DEADLINE_S):
+                _, err = await process.communicate()
+        assert process.returncode == 1
+        assert err.decode() == "Failed: the broker did not answer in time\n"
 
 
 def test_help_explains_the_worker_and_the_commands() -> None:

@@ -1,13 +1,15 @@
 """`list` and `show`: everything that is there, safe to look at, and nothing changes by looking."""
 
+import asyncio
 import hashlib
 import json
 
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from ingest.contract.topology import DEAD_LETTER_QUEUE
 from tests.dead_letters.command import (
     COLUMNS,
+    DEADLINE_S,
     Done,
     letter,
     message,
@@ -135,6 +137,35 @@ async def test_show_prints_the_whole_message_and_its_circumstances(site: Site) -
         assert "group-a / execution-1" in done.out
         assert r"\u001b]0;title\u0007\u009b31m" in done.out
         assert json.loads(body_of(done)) == json.loads(REFUSED)
+
+
+async def test_show_looks_no_further_than_all_whole_ids(site: Site) -> None:
+    async with channel_of(site) as channel:
+        await put_all(channel)
+        await put_all(channel)
+        whole = [hashlib.sha256(body).hexdigest() for body in (REFUSED, UNDECODABLE)]
+        done = await run(site, "show", "--id", whole[0], "--id", whole[1])
+        shown = [line for line in done.out.splitlines() if line.startswith("dead letter ")]
+        assert shown == [f"dead letter {ALL[0]}", f"dead letter {ALL[2]}"]
+        assert (done.code, done.err) == (0, "")
+        done = await run(site, "show", "--id", ALL[0])  # a beginning may be that of another, too
+        assert done.out.count(f"dead letter {ALL[0]}") == 2
+
+
+async def test_what_another_command_holds_is_mentioned(site: Site) -> None:
+    async with channel_of(site) as channel:
+        await put_all(channel)
+        queue = await channel.get_queue(DEAD_LETTER_QUEUE.name, ensure=False)
+        await channel.set_qos(prefetch_count=2)
+        held: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+        await queue.consume(held.put)
+        async with asyncio.timeout(DEADLINE_S):
+            await held.get()
+            await held.get()
+        for command in ("list", "show", "drop"):
+            done = await run(site, command, *(["--all", "--yes"] if command == "drop" else []))
+            assert done.code == 0
+            assert "another command was at work" in done.err
 
 
 async def test_show_dumps_bytes_that_are_no_json_and_cuts_long_bodies(site: Site) -> None:

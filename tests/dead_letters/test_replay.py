@@ -22,6 +22,7 @@ from tests.dead_letters.command import (
     started,
     until_dead,
 )
+from tests.faults.proxy import Proxy
 from tests.harness.client import Client
 from tests.harness.services import Site, start_all
 from tests.queue.broker_client import channel_of, length, put, until_length
@@ -198,6 +199,55 @@ async def test_ctrl_c_ends_with_what_was_done_and_the_rest_stays(site: Site) -> 
         assert left > 0
         assert await length(channel, DEAD_LETTER_QUEUE) == left
         assert await length(channel) == replayed
+
+
+async def test_a_connection_lost_in_mid_replay_is_told_with_what_was_done(
+    site: Site, broker: RabbitMQ
+) -> None:
+    async with channel_of(site) as channel, Proxy(broker.port) as proxy:
+        count = 6000
+        bodies = [message("many", number=number) for number in range(count)]
+        # Few match: it is nearly always waiting for the next one when the connection goes.
+        reasons = ["undecodable"] * 9 + ["refused"]
+        letters = [letter(body, reasons[n % 10]) for n, body in enumerate(bodies)]
+        await put_letters(channel, *letters)
+        url = site.amqp_url.replace(f":{broker.port}/", f":{proxy.port}/")
+        async with started(environment(url), "replay", "--reason", "refused") as process:
+            async with asyncio.timeout(DEADLINE_S):
+                while await length(channel) < 20:
+                    await asyncio.sleep(0.01)
+                proxy.cut()
+                out, err = await process.communicate()
+        assert process.returncode == 1
+        assert b"Traceback" not in err, err.decode()
+        assert "Failed: " in err.decode()
+        replayed, *others = (
+            int(part.split()[0].replace(",", "")) for part in out.decode().split(", ")
+        )
+        assert replayed >= 1
+        assert replayed + sum(others) == count
+
+
+async def test_what_others_took_meanwhile_is_not_passed_over(site: Site) -> None:
+    async with channel_of(site) as channel:
+        count = 3000
+        await put_letters(channel, *many(count))
+        async with started(environment(site.amqp_url), "replay") as process:
+            async with asyncio.timeout(DEADLINE_S):
+                while await length(channel) < 100:
+                    await asyncio.sleep(0.01)
+                process.send_signal(signal.SIGSTOP)
+                queue = await channel.get_queue(DEAD_LETTER_QUEUE.name, ensure=False)
+                await queue.purge()
+                process.send_signal(signal.SIGCONT)
+                out, _ = await process.communicate()
+        assert process.returncode == 0
+        replayed, left, elsewhere = out.decode().split(", ")
+        assert left == "0 left"
+        assert elsewhere.partition(" ")[2] == "held or removed by another command\n"
+        assert int(replayed.split()[0].replace(",", "")) == await length(channel)
+        taken = int(elsewhere.split()[0].replace(",", ""))
+        assert taken == count - await length(channel)
 
 
 async def test_on_a_terminal_a_bar_shows_progress_and_leaves_the_result(site: Site) -> None:

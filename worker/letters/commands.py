@@ -18,7 +18,7 @@ from rich.console import Console
 
 from ingest.runtime.broker import BrokerError
 from ingest.runtime.logs import start_logging
-from ingest.runtime.process import EXIT_FAILED, settings_or_exit
+from ingest.runtime.process import EXIT_FAILED, exit_now, settings_or_exit
 from ingest.runtime.settings import BrokerSettings
 from worker.letters.letter import Filter, Letter
 from worker.letters.progress import Progress
@@ -29,6 +29,8 @@ from worker.letters.walk import Walk, begin_walk
 EXIT_INTERRUPTED = 130
 # Letters that a table lists unless told otherwise. Its summary counts all.
 LIST_LIMIT = 1000
+_ELSEWHERE = "held or removed by another command"
+_OTHERS = "another command was at work: what it held at the start is not counted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +79,16 @@ def run_drop(arguments: Namespace) -> int:
         await _read(session, "counting", table.add)
         table.write_summary(session.err)
 
-    code = _run(arguments, count)
+    code = _run(arguments, count, last=False)
     if code != 0:
         return code
     if table.count == 0:
         sys.stdout.write("0 dropped: no dead letter matches\n")
         return 0
+    # No more than are agreed to: others may come meanwhile.
+    arguments.limit = min(table.count, arguments.limit or table.count)
     try:
-        sys.stderr.write(f"Drop {_letters(table.count)} for good? [y/N] ")
+        sys.stderr.write(f"Drop {_letters(arguments.limit)} for good? [y/N] ")
         sys.stderr.flush()
         answer = sys.stdin.readline()
     except KeyboardInterrupt:
@@ -93,13 +97,16 @@ def run_drop(arguments: Namespace) -> int:
     if answer.strip().lower() not in ("y", "yes"):
         sys.stdout.write("0 dropped\n")
         return 0
-    # No more than were agreed to: others may have come meanwhile.
-    arguments.limit = table.count
     return _run(arguments, _drop)
 
 
-def _run(arguments: Namespace, command: Callable[[Session], Awaitable[None]]) -> int:
-    """Run one command in an event loop of its own and turn its errors into an exit code."""
+def _run(
+    arguments: Namespace, command: Callable[[Session], Awaitable[None]], *, last: bool = True
+) -> int:
+    """Run one command in an event loop of its own and turn its errors into an exit code.
+
+    If it is the last one, or if it fails, the process ends here.
+    """
     settings = settings_or_exit(BrokerSettings)
     start_logging(settings.log_level, sys.stderr)
     for stream in (sys.stdout, sys.stderr):
@@ -125,14 +132,16 @@ def _run(arguments: Namespace, command: Callable[[Session], Awaitable[None]]) ->
             return EXIT_FAILED
         return EXIT_INTERRUPTED if stop.is_set() else 0
 
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
             code = runner.run(main())
             sys.stdout.flush()
-            return code
-    except BrokenPipeError:  # who read stdout has seen enough; the flush at exit must not fail
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+        except (BrokenPipeError, SystemExit):  # the latter is what rich makes of the former
+            code = EXIT_FAILED  # who read stdout has seen enough
+        if last or code != 0:
+            # Inside the block, whose end would wait for a broker that has become silent.
+            exit_now(code)
+    return code
 
 
 @contextmanager
@@ -166,6 +175,7 @@ async def _read(session: Session, verb: str, add: Callable[[Letter], None]) -> N
                 progress.show(walk.seen, walk.length)
     if session.stop.is_set():
         _say_unseen(session, walk)
+    _say_elsewhere(session, walk)
 
 
 async def _list(session: Session) -> None:
@@ -182,29 +192,45 @@ async def _list(session: Session) -> None:
 async def _list_json(session: Session) -> None:
     """Write lines as they come: what reads them may be as slow as it likes."""
     count = 0
-    async with begin_walk(session.url, session.stop) as walk:
-        while count != session.limit and (message := await walk.next()) is not None:
-            letter = Letter(message)
-            if session.wanted.matches(letter):
-                sys.stdout.write(json_line(letter) + "\n")
-                count += 1
-            walk.leave(message)
+    with Progress(session.err, "reading", bar=False) as progress:
+        async with begin_walk(session.url, session.stop) as walk:
+            while count != session.limit and (message := await walk.next()) is not None:
+                letter = Letter(message)
+                if session.wanted.matches(letter):
+                    sys.stdout.write(json_line(letter) + "\n")
+                    count += 1
+                walk.leave(message)
+                progress.show(walk.seen, walk.length)
     _say_unseen(session, walk)
+    _say_elsewhere(session, walk)
 
 
 async def _show(session: Session, *, full: bool) -> None:
-    count = 0
-    async with begin_walk(session.url, session.stop) as walk:
-        while count != session.limit and (message := await walk.next()) is not None:
-            letter = Letter(message)
-            if session.wanted.matches(letter):
-                sys.stdout.write("\n" * (count > 0))
-                sys.stdout.writelines(line + "\n" for line in show_lines(letter, full=full))
-                count += 1
-            walk.leave(message)
-    if count == 0 and not session.stop.is_set():
+    shown: list[str] = []
+    with Progress(session.err, "looking", bar=False) as progress:
+        async with begin_walk(session.url, session.stop) as walk:
+            while len(shown) != session.limit and not session.wanted.done_after(shown):
+                if (message := await walk.next()) is None:
+                    break
+                letter = Letter(message)
+                if session.wanted.matches(letter):
+                    sys.stdout.write("\n" * bool(shown))
+                    sys.stdout.writelines(line + "\n" for line in show_lines(letter, full=full))
+                    shown.append(letter.sha256)
+                walk.leave(message)
+                progress.show(walk.seen, walk.length)
+    if not shown and not session.stop.is_set():
         session.err.print("no dead letter matches" if session.wanted else "no dead letters")
-    _say_unseen(session, walk)
+    if not session.wanted.done_after(shown):
+        _say_unseen(session, walk)
+    _say_elsewhere(session, walk)
+
+
+def _say_elsewhere(session: Session, walk: Walk) -> None:
+    if walk.elsewhere:
+        session.err.print(f"{_letters(walk.elsewhere)} not looked at: {_ELSEWHERE}")
+    if walk.others:
+        session.err.print(_OTHERS)
 
 
 def _say_unseen(session: Session, walk: Walk) -> None:
@@ -222,18 +248,20 @@ Remove = Callable[[Walk, Filter, int | None, Tally, Progress], Awaitable[None]]
 
 async def _remove(session: Session, remove: Remove, verb: str, done: str) -> None:
     """Replay or drop, and say in the end, whatever the end, how many."""
-    tally = None
+    walk, tally = None, Tally()
     try:
         with Progress(session.err, verb) as progress:
             async with begin_walk(session.url, session.stop) as walk:
-                tally = Tally(left=walk.length)
                 _announce(session, walk, verb)
+                if walk.others:
+                    session.err.print(_OTHERS)
                 await remove(walk, session.wanted, session.limit, tally, progress)
-                tally.left -= walk.length - walk.seen - walk.unseen  # taken by another command
     finally:
-        if tally is not None:
+        if walk is not None:
+            left = walk.length - walk.elsewhere - tally.done - tally.failed
             failed = f", {tally.failed:,} failed and left" if tally.failed else ""
-            session.out.print(f"{tally.done:,} {done}, {tally.left:,} left{failed}")
+            elsewhere = f", {walk.elsewhere:,} {_ELSEWHERE}" if walk.elsewhere else ""
+            session.out.print(f"{tally.done:,} {done}, {left:,} left{failed}{elsewhere}")
 
 
 def _announce(session: Session, walk: Walk, verb: str) -> None:

@@ -6,7 +6,7 @@ headers of its own; such a message may hold entries of many executions, which on
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,6 +16,7 @@ import orjson
 from aio_pika.abc import AbstractIncomingMessage
 
 SHORT_ID_DIGITS = 12
+SHA256_DIGITS = 64
 _BROKER_DETAIL = "delivered too often: each worker that took it died or lost the broker"
 
 
@@ -118,6 +119,11 @@ class Filter:
         return bool(self.ids) or any(
             one is not None for one in (self.reason, self.resource_group, self.execution_id)
         )
+
+    def done_after(self, seen: Iterable[str]) -> bool:
+        """Tell whether whole digests are asked for, and all of them were seen."""
+        whole = all(len(one) == SHA256_DIGITS for one in self.ids)
+        return bool(self.ids) and whole and set(self.ids) <= set(seen)
 
     def matches(self, letter: Letter) -> bool:
         """Tell whether a letter is meant. The cheap questions come first."""

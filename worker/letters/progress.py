@@ -14,14 +14,17 @@ _LINE_INTERVAL_S = 5.0
 class Progress:
     """Show how far a walk is. Use it with `with`; the bar vanishes at the end."""
 
-    def __init__(self, console: Console, verb: str) -> None:
-        """Prepare; `verb` says what is being done, as in "replaying"."""
+    def __init__(self, console: Console, verb: str, *, bar: bool = True) -> None:
+        """Prepare; `verb` says what is being done, as in "replaying".
+
+        Without `bar` a terminal gets lines, too: for a command that writes results meanwhile.
+        """
         self._console = console
         self._verb = verb
         self._line_at = time.monotonic() + _LINE_INTERVAL_S
         self._bar: Bar | None = None
         self._task = TaskID(0)
-        if console.is_terminal:
+        if bar and console.is_terminal:
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=None),

@@ -30,11 +30,10 @@ CONFIRM_TIMEOUT_S = 15.0
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the letters that were there when the walk began."""
+    """What became of the letters that were tried."""
 
     done: int = 0
     failed: int = 0
-    left: int = 0
 
 
 async def drop(
@@ -54,7 +53,7 @@ async def drop(
             tally.done += 1
         else:
             walk.leave(message)
-        _count(walk, tally, progress)
+        progress.show(walk.seen, walk.length)
 
 
 async def replay(
@@ -65,7 +64,8 @@ async def replay(
     After a failure no further letter is begun, but those on their way are finished.
 
     Raises:
-        BrokerError: a letter could not be published or removed. It is on the queue still.
+        BrokerError: a letter could not be published or removed, and is on the queue still; or the
+            connection was lost.
     """
     exchange = await _exchange_of(walk)
     slots = asyncio.Semaphore(WINDOW)
@@ -82,12 +82,16 @@ async def replay(
             walk.leave(message)
         finally:
             slots.release()
-            _count(walk, tally, progress)
+            progress.show(walk.seen, walk.length)
 
     begun = 0
     async with asyncio.TaskGroup() as tasks:
         while not failures and (limit is None or begun < limit):
-            message = await walk.next()
+            try:
+                message = await walk.next()
+            except BrokerError as error:
+                failures.append(error)
+                break
             if message is None:
                 break
             if wanted.matches(Letter(message)):
@@ -96,7 +100,7 @@ async def replay(
                 begun += 1
             else:
                 walk.leave(message)
-                _count(walk, tally, progress)
+                progress.show(walk.seen, walk.length)
     if failures:
         raise failures[0]
 
@@ -138,8 +142,3 @@ async def _publish(exchange: AbstractExchange, body: bytes) -> None:
                 f"no confirm within {CONFIRM_TIMEOUT_S:g} s: the broker may be in alarm"
             ) from error
         raise
-
-
-def _count(walk: Walk, tally: Tally, progress: Progress) -> None:
-    tally.left = walk.length - tally.done - tally.failed
-    progress.show(walk.seen, walk.length)

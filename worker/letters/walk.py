@@ -38,7 +38,7 @@ WINDOW = 64
 _IDLE_S = 1.0
 # A queue that has letters and delivers none in this time has no leader, or worse.
 _SILENCE_DEADLINE_S = 30.0
-# The broker has to return what may be a hundred thousand letters.
+# Since letters last returned: all together may be a hundred thousand, each 480 a poll at least.
 _END_DEADLINE_S = 30.0
 _RETURN_TOGETHER = 32
 _RETURNS_ON_THEIR_WAY = 15  # each may be two commands, for two consumers
@@ -50,9 +50,11 @@ class Walk:
     """One walk over the letters that were ready when it began; use `begin_walk`."""
 
     def __init__(
-        self, connection: AbstractConnection, channel: AbstractChannel, length: int
+        self, connection: AbstractConnection, channel: AbstractChannel, length: int, others: int
     ) -> None:
         self.connection = connection
+        # What other commands hold already, the broker does not count.
+        self.others = others
         # How many letters there were. What comes later is not looked at: so the walk ends, also
         # while a worker dead-letters what is replayed.
         self.length = length
@@ -71,6 +73,11 @@ class Walk:
     def unseen(self) -> int:
         """How many letters were there and have not been looked at."""
         return 0 if self._exhausted else self.length - self.seen
+
+    @property
+    def elsewhere(self) -> int:
+        """How many letters were there, but came to another command, which holds or removed them."""
+        return self.length - self.seen if self._exhausted else 0
 
     def stop(self) -> None:
         """Look at no further letter: `next` returns None from now on."""
@@ -158,7 +165,8 @@ class Walk:
         """
         self.stop()
         with broker_errors():
-            async with asyncio.timeout(_END_DEADLINE_S):
+            clock = asyncio.get_running_loop().time
+            async with asyncio.timeout(_END_DEADLINE_S) as deadline:
                 channel = await self._channel.get_underlay_channel()
                 for consumer in self._consumer_tags:
                     await channel.basic_cancel(consumer, nowait=True)
@@ -169,6 +177,7 @@ class Walk:
                         await channel.basic_nack(tag, multiple=True)
                         if number % _RETURNS_ON_THEIR_WAY == 0:
                             await _until_ready(watching, others + number * _RETURN_TOGETHER)
+                            deadline.reschedule(clock() + _END_DEADLINE_S)
                 await self._channel.close()  # answered after all acks; the rest returns by it
                 with suppress(TimeoutError):
                     await _until_ready(watching, others + self._unacked)
@@ -191,6 +200,11 @@ async def ready(channel: AbstractChannel, queue: Queue) -> int:
     Raises:
         BrokerError: the broker is away, or has no such queue.
     """
+    return (await _inspect(channel, queue))[0]
+
+
+async def _inspect(channel: AbstractChannel, queue: Queue) -> tuple[int, int]:
+    """Return how many messages are ready on a queue, and how many consumers it has."""
     try:
         with broker_errors():
             found = await channel.declare_queue(queue.name, passive=True, timeout=CONNECT_TIMEOUT_S)
@@ -201,7 +215,8 @@ async def ready(channel: AbstractChannel, queue: Queue) -> int:
                 "start, so AMQP_URL may name another broker or virtual host than theirs"
             ) from error
         raise
-    return found.declaration_result.message_count or 0
+    result = found.declaration_result
+    return result.message_count or 0, result.consumer_count or 0
 
 
 async def _until_ready(channel: AbstractChannel, count: int) -> None:
@@ -235,7 +250,7 @@ async def begin_walk(url: str, stop: asyncio.Event) -> AsyncIterator[Walk]:
             watching = await connection.channel(publisher_confirms=False)
             channel = await connection.channel(publisher_confirms=False)
         await ready(watching, UPDATES_QUEUE)
-        walk = Walk(connection, channel, await ready(watching, DEAD_LETTER_QUEUE))
+        walk = Walk(connection, channel, *await _inspect(watching, DEAD_LETTER_QUEUE))
         with broker_errors():
             await walk.prepare()
         stopping = asyncio.create_task(_stop_when(stop, walk))
