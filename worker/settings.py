@@ -27,13 +27,13 @@ class WorkerSettings(ProcessSettings):
     prefetch_messages: int = setting(
         "WORKER_PREFETCH_MESSAGES",
         integer(1, 2000),
-        32,
+        64,
         about="Messages the broker sends ahead of their acks; bounds what a worker holds.",
     )
     max_batch_messages: int = setting(
         "WORKER_MAX_BATCH_MESSAGES",
         integer(1, 2000),
-        16,
+        32,
         about="Messages that are applied together at most.",
     )
     max_batch_bytes: int = setting(

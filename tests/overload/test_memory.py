@@ -25,7 +25,7 @@ UPDATE = {"executionId": "small", "metrics": [{"name": "loss", "value": 1, "step
 # The README's formulas with the default settings; none of these tests does all at once.
 UPDATES_BOUND_BYTES = (128 + 2 * 64 + 8 * 64 + 10 * 20) * MIB
 READS_BOUND_BYTES = (128 + 10 * 64 + 10 * 20) * MIB
-WORKER_BOUND_BYTES = (128 + 32 * 16 + 2 * 6 * (8 + 16)) * MIB
+WORKER_BOUND_BYTES = (128 + 64 * 16 + 2 * 6 * (8 + 16)) * MIB
 DEADLINE_S = 60
 
 
