@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +15,10 @@ from tests.harness.client import Client
 from tests.harness.services import Gateway, Site
 
 _numbers = itertools.count(1)
+
+# A run in the background of a script begins with SIGINT ignored, which all processes that it starts
+# would inherit: those that are tested for Ctrl-C as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

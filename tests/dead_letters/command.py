@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -100,6 +101,8 @@ def _on_terminal(site: Site, arguments: tuple[str, ...], asked: str, answer: byt
     ) as process:  # fmt: skip
         os.close(theirs)
         written = b""
+        overdue = threading.Timer(DEADLINE_S, process.kill)
+        overdue.start()
         try:
             while part := os.read(ours, 65536):
                 written += part
@@ -110,7 +113,8 @@ def _on_terminal(site: Site, arguments: tuple[str, ...], asked: str, answer: byt
             pass
         finally:
             os.close(ours)
-        code = process.wait(DEADLINE_S)
+        code = process.wait()
+        overdue.cancel()
     assert b"Traceback" not in written, written.decode()
     return Done(code, written.decode())
 
