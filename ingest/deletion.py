@@ -59,4 +59,5 @@ class DeletionEndpoint:
             await self._store.purge(key, sequence)
         except DATABASE_ERRORS as error:  # it is deleted all the same
             log.warning("not purged", extra={"requestId": request_id, "reason": str(error)[:300]})
-        return json_response({"id": execution_id, "message": "Metrics were deleted."})
+        answer: dict[str, object] = {"id": execution_id, "message": "Metrics were deleted."}
+        return json_response(answer, request_id)

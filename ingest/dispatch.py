@@ -17,7 +17,7 @@ from aiohttp.web_request import BaseRequest
 
 from ingest import telemetry
 from ingest.errors import Error, RequestError
-from ingest.responses import common_headers, error_response
+from ingest.responses import error_response
 from ingest.runtime.database import DATABASE_ERRORS
 
 log = logging.getLogger(__name__)
@@ -45,44 +45,33 @@ class Dispatcher:
         """Answer one request."""
         started = time.perf_counter()
         request_id = self._request_id(request)
+        method, path = request.method, request.path
+        failure: RequestError | None = None
         try:
-            response, failure = await self._answer(request, request_id)
+            response = await self._endpoint(method, path)(request, request_id)
         except ConnectionError:  # the client went away: aiohttp closes the connection
-            telemetry.REQUESTS.labels(_known(request.method), "aborted").inc()
+            telemetry.REQUESTS.labels(_known(method), "aborted").inc()
             raise
-        if not response.prepared:
-            response.headers.update(common_headers(request_id))
-        path = request.path if request.path in self._routes else UNKNOWN_PATH
+        except Exception as error:  # noqa: BLE001 - it is told apart and logged
+            failure = _failure(error, request_id)
+            response = error_response(failure, request_id)
         seconds = time.perf_counter() - started
-        report(request.method, path, request_id, response.status, failure, seconds)
+        report(
+            method,
+            path if path in self._routes else UNKNOWN_PATH,
+            request_id,
+            response.status,
+            failure,
+            seconds,
+        )
         return response
 
-    async def _answer(
-        self, request: BaseRequest, request_id: str
-    ) -> tuple[web.StreamResponse, RequestError | None]:
-        """Return the endpoint's response, or the one that says why there is none."""
-        try:
-            return await self._endpoint(request)(request, request_id), None
-        except RequestError as error:
-            failure = error
-        except DATABASE_ERRORS as error:
-            reason = f"{type(error).__name__}: {error}"[:300]
-            log.warning("the database failed", extra={"requestId": request_id, "reason": reason})
-            failure = RequestError(Error.DATABASE_AWAY, retry_after_s=1)
-        except ConnectionError:
-            raise
-        except Exception:
-            log.exception("a request failed by a bug", extra={"requestId": request_id})
-            failure = RequestError(Error.INTERNAL)
-        failure.forget_frames()
-        return error_response(failure, request_id), failure
-
-    def _endpoint(self, request: BaseRequest) -> Endpoint:
-        methods = self._routes.get(request.path)
+    def _endpoint(self, method: str, path: str) -> Endpoint:
+        methods = self._routes.get(path)
         if methods is None:
             known = ", ".join(self._routes)
             raise RequestError(Error.PATH_UNKNOWN, [f"this service has {known}"])
-        endpoint = methods.get(request.method)
+        endpoint = methods.get(method)
         if endpoint is None:
             allowed = ", ".join(sorted(methods))
             raise RequestError(
@@ -96,6 +85,21 @@ class Dispatcher:
         if given is not None and _SANE_REQUEST_ID.fullmatch(given):
             return given
         return f"{self._prefix}-{next(self._numbers):x}"
+
+
+def _failure(error: Exception, request_id: str) -> RequestError:
+    """Return what is answered instead of what went wrong."""
+    if isinstance(error, RequestError):
+        failure = error
+    elif isinstance(error, DATABASE_ERRORS):
+        reason = f"{type(error).__name__}: {error}"[:300]
+        log.warning("the database failed", extra={"requestId": request_id, "reason": reason})
+        failure = RequestError(Error.DATABASE_AWAY, retry_after_s=1)
+    else:
+        log.error("a request failed by a bug", exc_info=error, extra={"requestId": request_id})
+        failure = RequestError(Error.INTERNAL)
+    failure.forget_frames()
+    return failure
 
 
 def report(

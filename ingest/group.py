@@ -2,8 +2,8 @@
 
 import asyncio
 
-from ingest.contract.documents import segment_id
 from ingest.contract.message import encode_message, new_message_id
+from ingest.visibility import Accepted
 
 # What a message adds to its entries.
 _FRAME_BYTES = 64
@@ -17,19 +17,22 @@ class Group:
         self.deadline = deadline
         self.bytes = _FRAME_BYTES
         self._entries: list[bytes] = []
-        self._ordinals: dict[str, int] = {}
+        self.resources: dict[str, Accepted] = {}
         self._waiters: list[asyncio.Future[None]] = []
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, key: str, entry: bytes, waiter: asyncio.Future[None]) -> bytes:
-        """Take an entry in; returns the id of the segment it will leave in the store."""
-        ordinal = self._ordinals.setdefault(key, len(self._entries))
+    def add(self, key: str, sequence: int, entry: bytes, waiter: asyncio.Future[None]) -> None:
+        """Take an entry in: of the resource `key`, with the sequence of its update."""
+        known = self.resources.get(key)
+        if known is None:
+            self.resources[key] = Accepted(len(self._entries), sequence)
+        elif sequence > known.sequence:
+            self.resources[key] = Accepted(known.ordinal, sequence)
         self._entries.append(entry)
         self._waiters.append(waiter)
         self.bytes += len(entry) + 1
-        return segment_id(self.id, ordinal)
 
     def message(self) -> bytes:
         """Encode the group as a message."""

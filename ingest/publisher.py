@@ -1,9 +1,10 @@
 """The publisher: group commit onto the queue.
 
-A request's entry joins the group that is being collected; groups are published while fewer than
-`max_messages_in_flight` messages wait for their confirm. So an idle gateway publishes at once,
-and a busy one puts everything that arrives during a confirm into the next message: one confirm
-answers many requests. There is no linger.
+A request's entry joins the group that is being collected. A group is published as soon as no
+message waits for its confirm, or, if it is large enough to be worth a message, while fewer than
+`max_messages_in_flight` do. So an idle gateway publishes at once, and a busy one puts everything
+that arrives during a confirm into the next message: one confirm answers many requests. Publishing
+a message costs both gateway and broker as much as several small updates. There is no linger.
 
 What can go wrong ends in one answer: PublishError, 503, nothing promised. While there is no
 working connection the breaker is open and submitting fails at once. A connection counts as
@@ -18,9 +19,12 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
-import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika import DeliveryMode
+from aio_pika.abc import AbstractConnection
+from aiormq import Channel
+from pamqp.commands import Basic
 
 from ingest import telemetry
 from ingest.budget import Budget
@@ -35,8 +39,14 @@ from ingest.runtime.broker import (
     keep_connected,
 )
 from ingest.sequence import SequenceSource
+from ingest.visibility import Unseen
 
 log = logging.getLogger(__name__)
+
+
+# A group of this size is worth a message of its own while others still wait for their confirm.
+_WORTH_ENTRIES = 16
+_WORTH_BYTES = 64 * 1024
 
 
 class PublishError(Exception):
@@ -62,6 +72,7 @@ class Publisher:
         limits: PublisherLimits,
         pending: Budget,
         sequences: SequenceSource,
+        unseen: Unseen,
         origin: bytes,
     ) -> None:
         """Make a publisher; `pending` is the budget of bytes that wait for their confirm.
@@ -73,8 +84,9 @@ class Publisher:
         self._limits = limits
         self.pending = pending
         self._sequences = sequences
+        self._unseen = unseen
         self._origin = origin
-        self._exchange: AbstractExchange | None = None
+        self._channel: Channel | None = None
         self._connection_lost = asyncio.Event()
         self._answered_at = -math.inf
         self._groups: deque[Group] = deque()
@@ -88,7 +100,7 @@ class Publisher:
     @property
     def connected(self) -> bool:
         """Whether the breaker is closed: the queue has confirmed something on this connection."""
-        return self._exchange is not None
+        return self._channel is not None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -100,27 +112,25 @@ class Publisher:
             finally:
                 link.cancel()
 
-    async def submit(self, key: str, entries: list[bytes]) -> list[bytes]:
-        """Make entries of one resource durable; returns the segments they leave in the store.
+    async def submit(self, key: str, sequence: int, entries: list[bytes]) -> None:
+        """Make the entries of one update durable.
 
         Returns only once the broker has confirmed that all of them are on the durable queue.
 
         Raises:
             PublishError: no broker, no confirm in time, or the queue refused a message.
         """
-        if self._exchange is None:
+        if self._channel is None:
             raise PublishError("no working connection to the broker")
-        segments = []
         waiters = []
         for entry in entries:
             waiters.append(self._loop.create_future())
-            segments.append(self._open_group(len(entry)).add(key, entry, waiters[-1]))
+            self._open_group(len(entry)).add(key, sequence, entry, waiters[-1])
         if not self._pump_scheduled:
             # After the requests that this turn of the loop still reads: they join the group.
             self._pump_scheduled = True
             self._loop.call_soon(self._pump)
         await (waiters[0] if len(waiters) == 1 else asyncio.gather(*waiters))
-        return segments
 
     def _open_group(self, size: int) -> Group:
         limits = self._limits
@@ -145,18 +155,19 @@ class Publisher:
             self._groups.popleft().fail(PublishError("the broker is too slow"))
         while (
             self._groups
-            and self._exchange is not None
+            and self._channel is not None
             and self._in_flight < self._limits.max_messages_in_flight
+            and (not self._in_flight or _is_worth_a_message(self._groups[0]))
         ):
             self._in_flight += 1
-            self._tasks.create_task(self._commit(self._groups.popleft(), self._exchange))
+            self._tasks.create_task(self._commit(self._groups.popleft(), self._channel))
 
-    async def _commit(self, group: Group, exchange: AbstractExchange) -> None:
+    async def _commit(self, group: Group, channel: Channel) -> None:
         """Publish one group and tell its requests how it went."""
         error: Exception = PublishError("the gateway was stopped")
         started = self._loop.time()
         try:
-            await self._publish(group, exchange)
+            await self._publish(group, channel)
         except PublishError as refused:
             error = refused
         except Exception:  # a bug, here or in a library, must not end all that is in flight
@@ -166,30 +177,37 @@ class Publisher:
         else:
             telemetry.CONFIRM_SECONDS.observe(self._loop.time() - started)
             telemetry.GROUP_ENTRIES.observe(len(group))
+            self._unseen.add(group.id, group.resources)
             group.confirm()
         finally:
             group.fail(error)  # whoever was not told yet, also when this task is cancelled
             self._in_flight -= 1
             self._pump()
 
-    async def _publish(self, group: Group, exchange: AbstractExchange) -> None:
+    async def _publish(self, group: Group, channel: Channel) -> None:
         """Publish and wait for the confirm, within the group's deadline.
 
         Raises:
             PublishError: no confirm. The connection is given up if it seems to be dead, blocked
                 by an alarm, or without the queue.
         """
-        message = aio_pika.Message(
-            group.message(),
+        properties = Basic.Properties(
             content_type=CONTENT_TYPE,
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            delivery_mode=DeliveryMode.PERSISTENT,
             message_id=group.id.hex(),
         )
         connection_lost = self._connection_lost
         try:
             with broker_errors():
                 async with asyncio.timeout_at(group.deadline):
-                    await exchange.publish(message, ROUTING_KEY, mandatory=True)
+                    await channel.basic_publish(
+                        group.message(),
+                        exchange=UPDATES_EXCHANGE.name,
+                        routing_key=ROUTING_KEY,
+                        properties=properties,
+                        mandatory=True,
+                        wait=False,  # for the write: the confirm comes after it
+                    )
         except QueueRefusedError as error:
             self._answered_at = self._loop.time()
             self._count_failure(error)
@@ -218,25 +236,29 @@ class Publisher:
         channel.close_callbacks.add(lambda *_: lost.set())
         connection.close_callbacks.add(lambda *_: lost.set())
         await declare_topology(channel)
-        self._exchange = await self._probe(channel)
+        underlay = cast("Channel", await channel.get_underlay_channel())
+        self._channel = await self._probe(underlay)
         try:
             await lost.wait()
         finally:
-            self._exchange = None
+            self._channel = None
             error = PublishError("the connection to the broker was lost")
             while self._groups:
                 self._groups.popleft().fail(error)
 
-    async def _probe(self, channel: AbstractChannel) -> AbstractExchange:
+    async def _probe(self, channel: Channel) -> Channel:
         """Have the queue confirm a message without entries, which workers ignore."""
-        exchange = await channel.get_exchange(UPDATES_EXCHANGE.name, ensure=False)
         try:
-            await self._publish(self._new_group(), exchange)
+            await self._publish(self._new_group(), channel)
         except PublishError as error:
             raise BrokerError(f"the queue does not confirm: {error.__cause__}") from error
-        return exchange
+        return channel
 
     def _lose_connection(self) -> None:
         """Open the breaker: the connection's user ends, and keep_connected makes a new one."""
-        self._exchange = None
+        self._channel = None
         self._connection_lost.set()
+
+
+def _is_worth_a_message(group: Group) -> bool:
+    return len(group) >= _WORTH_ENTRIES or group.bytes >= _WORTH_BYTES

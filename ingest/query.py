@@ -73,7 +73,7 @@ async def _send(
 ) -> web.StreamResponse:
     second = await anext(pieces, None)
     if second is None:
-        return json_response(first)
+        return json_response(first, request_id)
     response = web.StreamResponse(headers=common_headers(request_id))
     response.content_type = "application/json"
     response.enable_chunked_encoding()

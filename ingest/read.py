@@ -63,7 +63,7 @@ class Reader:
 
     @asynccontextmanager
     async def _snapshot(
-        self, resource_group: str, waited_for: Callable[[], set[bytes]]
+        self, resource_group: str, waited_for: Callable[[], dict[bytes, str]]
     ) -> AsyncIterator[Snapshot]:
         """Open a snapshot, once it shows all that is waited for or the time is up."""
         # Fixed now: what is accepted while this read waits is not before it.
@@ -79,7 +79,7 @@ class Reader:
             with budgets.answering.reserved(resource_group, 1):
                 yield snapshot
 
-    async def _wait(self, waiting: set[bytes], hold: Hold, stack: AsyncExitStack) -> Snapshot:
+    async def _wait(self, waiting: dict[bytes, str], hold: Hold, stack: AsyncExitStack) -> Snapshot:
         """Open snapshots until one shows all of `waiting`, at most for the limit.
 
         The last of them is returned, and closed by `stack`.
@@ -90,7 +90,8 @@ class Reader:
         while True:
             async with AsyncExitStack() as attempt:
                 snapshot = await attempt.enter_async_context(self._store.snapshot(hold))
-                waiting -= await self._settled(snapshot, waiting)
+                for segment in await self._settled(snapshot, waiting):
+                    del waiting[segment]
                 if not waiting or loop.time() + pause > deadline:
                     if waiting:
                         telemetry.READ_WAIT_TIMEOUTS.inc()
@@ -99,13 +100,13 @@ class Reader:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    async def _settled(self, snapshot: Snapshot, waiting: set[bytes]) -> set[bytes]:
+    async def _settled(self, snapshot: Snapshot, waiting: dict[bytes, str]) -> set[bytes]:
         """Return those segments that a snapshot shows, or that a deletion has removed."""
         settled = await snapshot.present_segments(waiting)
-        if settled < waiting:
+        missing = {segment: key for segment, key in waiting.items() if segment not in settled}
+        if missing:
             # A deletion, perhaps through another gateway, may have removed them.
-            keys = self._unseen.keys(waiting - settled)
-            deletions = await snapshot.deletions(keys)
-            settled |= self._unseen.deleted(waiting - settled, deletions)
-        self._unseen.seen(settled)
+            deletions = await snapshot.deletions(set(missing.values()))
+            settled |= self._unseen.deleted(missing, deletions)
+        self._unseen.seen({segment: waiting[segment] for segment in settled})
         return settled

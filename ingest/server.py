@@ -74,6 +74,7 @@ class Gateway:
                 "bytes of updates pending", settings.max_pending_bytes, telemetry.PENDING_BYTES
             ),
             self._sequences,
+            self._unseen,
             secrets.token_bytes(_ORIGIN_BYTES),
         )
         self._access = access_from(settings)
@@ -172,7 +173,6 @@ class Gateway:
             BodyReader(settings.max_body_bytes, receiving, settings.body_timeout_s),
             self._publisher,
             self._sequences,
-            self._unseen,
             settings.max_message_bytes,
         )
         timeout_s = settings.read_wait_s + READ_TIMEOUT_S

@@ -6,7 +6,7 @@ parameter minSnapshotHistoryWindowInSeconds); an answer that takes longer is bro
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
@@ -50,9 +50,13 @@ class Snapshot:
         projection = dict.fromkeys(fields, 1) if fields else None
         return self._database[collection].find(condition, projection, session=self._session)
 
-    async def present_segments(self, segments: Collection[bytes]) -> set[bytes]:
-        """Return those of the given segment ids that are stored."""
-        cursor = self._find(SEGMENTS, {"_id": {"$in": list(segments)}}, ["_id"])
+    async def present_segments(self, segments: Mapping[bytes, str]) -> set[bytes]:
+        """Return those of the given segment ids, with their resources' keys, that are stored."""
+        condition = {
+            "_id": {"$in": list(segments)},
+            "resource": {"$in": list(set(segments.values()))},  # the shard key
+        }
+        cursor = self._find(SEGMENTS, condition, ["_id"])
         return {document["_id"] async for document in cursor}
 
     async def deletions(self, keys: Collection[str]) -> dict[str, int]:

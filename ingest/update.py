@@ -19,8 +19,8 @@ from ingest.contract.parse import (
 from ingest.contract.split import split_resource
 from ingest.errors import Error, RequestError
 from ingest.publisher import Publisher, PublishError
+from ingest.responses import NoContent
 from ingest.sequence import SequenceSource
-from ingest.visibility import Unseen
 
 _CHARSETS = {"utf-8", "utf8", "us-ascii"}
 MEDIA_TYPES = ("application/json", "application/merge-patch+json")
@@ -46,14 +46,12 @@ class UpdateEndpoint:
         bodies: BodyReader,
         publisher: Publisher,
         sequences: SequenceSource,
-        unseen: Unseen,
         max_message_bytes: int,
     ) -> None:
         self._parser = parser
         self._bodies = bodies
         self._publisher = publisher
         self._sequences = sequences
-        self._unseen = unseen
         self._max_message_bytes = max_message_bytes
 
     async def __call__(self, request: BaseRequest, request_id: str) -> web.StreamResponse:
@@ -76,15 +74,13 @@ class UpdateEndpoint:
             # The confirm may take long, and a parsed body many times the memory of its bytes.
             del body
             try:
-                segments = await self._publisher.submit(update.key, update.entries)
+                await self._publisher.submit(update.key, update.sequence, update.entries)
             except PublishError as error:
                 raise RequestError(
                     Error.BROKER_AWAY, [str(error)], retry_after_s=RETRY_AFTER_S
                 ) from error
-        for segment in segments:
-            self._unseen.add(update.key, segment, update.sequence)
         telemetry.UPDATES_ACCEPTED.inc()
-        return web.Response(status=204)
+        return NoContent(request_id)
 
     def _take(
         self, request_id: str, group: str, problems: list[str], body: bytes, pending: Hold
