@@ -13,6 +13,7 @@ import time
 from ingest.runtime.backoff import backoff_s
 from ingest.runtime.broker import BrokerError
 from worker import telemetry
+from worker.compaction.background import Compactor
 from worker.consumer import Delivery
 from worker.dead_letters import DeadLetterLimit, DeadLetterPublisher
 from worker.prepare import NONSENSE, DeadLetter, Unit, decode, prepare
@@ -28,9 +29,14 @@ class Applier:
     """Apply batches of deliveries. Several batches may be applied at the same time."""
 
     def __init__(
-        self, store: Store, dead_letters: DeadLetterPublisher, limit: DeadLetterLimit
+        self,
+        store: Store,
+        dead_letters: DeadLetterPublisher,
+        limit: DeadLetterLimit,
+        compactor: Compactor,
     ) -> None:
         self._store = store
+        self._compactor = compactor
         self._dead_letters = dead_letters
         self._limit = limit
 
@@ -92,6 +98,7 @@ class Applier:
                 telemetry.DATABASE_FAILURES.labels(error.kind).inc()
                 await _pause(failures, "the database did not take a batch", error)
             else:
+                self._compactor.note(writes.last)
                 return
 
     async def _publish(self, letters: list[DeadLetter]) -> None:

@@ -9,6 +9,7 @@ import sys
 from typing import NoReturn
 
 from ingest.runtime.process import run_process
+from worker.compaction import arguments as compact
 from worker.letters import arguments as dead_letters
 
 _DESCRIPTION = "Without a command: run a worker until SIGTERM."
@@ -25,6 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m worker", description=_DESCRIPTION, epilog=_EPILOG)
     parser.set_defaults(run=_run_worker)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    compact.add_command(commands)
     dead_letters.add_command(commands)
     return parser
 

@@ -7,6 +7,8 @@ from ingest.runtime.database import open_client
 from ingest.runtime.operations import operations_server
 from ingest.runtime.process import leaves
 from worker.apply import Applier
+from worker.compaction.background import Compactor
+from worker.compaction.store import CompactionStore
 from worker.consumer import Consumer, Delivery
 from worker.dead_letters import DeadLetterLimit, DeadLetterPublisher, GaveUpError
 from worker.settings import WorkerSettings
@@ -30,10 +32,15 @@ class Worker:
         )
         self._store = Store(self._client[settings.mongodb_database])
         self._consumer = Consumer(settings.amqp_url, settings.prefetch_messages)
+        self._compactor = Compactor(
+            CompactionStore(self._client[settings.mongodb_database]),
+            settings.compact_after_segments,
+        )
         self._applier = Applier(
             self._store,
             DeadLetterPublisher(settings.amqp_url),
             DeadLetterLimit(settings.max_dead_letter_percent),
+            self._compactor,
         )
         self._slots = asyncio.Semaphore(settings.batches_in_flight)
         self._prepared = False
@@ -68,11 +75,13 @@ class Worker:
         drain_timeout_s = self._settings.drain_timeout_s
         async with asyncio.TaskGroup() as outer:
             consuming = outer.create_task(self._consumer.run())
+            compacting = outer.create_task(self._compactor.run())
             try:
                 async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as batches:
                     taking = batches.create_task(self._take_batches(batches))
                     await stop.wait()
                     self._draining = True
+                    compacting.cancel()  # in a transaction, which then never was
                     log.info("draining", extra={"timeout_s": drain_timeout_s})
                     limit.reschedule(asyncio.get_running_loop().time() + drain_timeout_s)
                     taking.cancel()
@@ -80,6 +89,7 @@ class Worker:
             except TimeoutError:
                 log.warning("drain timeout: what is unfinished will be delivered again")
             finally:
+                compacting.cancel()
                 consuming.cancel()  # only now: the batches needed it for their acks
 
     async def _take_batches(self, tasks: asyncio.TaskGroup) -> None:

@@ -48,6 +48,12 @@ class WorkerSettings(ProcessSettings):
         2,
         about="Batches applied at the same time, to hide the journal's latency.",
     )
+    compact_after_segments: int = setting(
+        "WORKER_COMPACT_AFTER_SEGMENTS",
+        integer(0, 100_000),
+        200,
+        about="Small segments of a resource that a worker writes before it compacts; 0: never.",
+    )
     drain_timeout_s: float = setting(
         "WORKER_DRAIN_TIMEOUT_S",
         seconds(0, 600),

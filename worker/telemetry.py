@@ -30,3 +30,14 @@ DEAD_LETTER_MESSAGES = Gauge(
     "worker_dead_letter_messages", "Dead letters on their queue, from whatever source."
 )
 BROKER_CONNECTED = Gauge("worker_broker_connected", "1 while messages are consumed.")
+COMPACTED_SEGMENTS = Counter(
+    "worker_compacted_segments", "Segments that compaction removed, and those written instead.",
+    ["what"],
+)  # fmt: skip
+COMPACTION_SECONDS = Histogram(
+    "worker_compaction_duration_seconds", "Time to replace a group of segments.", buckets=_SECONDS
+)
+COMPACTION_CONFLICTS = Counter(
+    "worker_compaction_conflicts",
+    "Groups that were left as they are, since a deletion or another compaction was at them.",
+)

@@ -4,11 +4,13 @@
 |---|---|---|
 | metric_resources | resource key | upsert: `$min` createdAt, `$max` modifiedAt, `$max` deletedAt |
 | tags, custom_info | resource key / name | upsert: `$max` entry = {sequence, value} |
-| metric_segments | message id, ordinal, part | insert only; a duplicate was applied before |
+| metric_segments | message id, ordinal, part | insert only; a duplicate was applied before. \
+Compaction replaces small ones by one |
 
 Tags and custom info also have `name`, `resource` (its key) and `resourceGroup`; a segment has
 `resource`, its least key in `firstStep` and `firstTimestamp`, the range of its sequences in
-`firstSequence` and `lastSequence`, and for operators the number of its `points`.
+`firstSequence` and `lastSequence`, the bytes of its text in `size`, by which compaction finds what
+is small, and for operators the number of its `points`.
 createdAt, modifiedAt and deletedAt are sequence numbers (see message.py). A segment holds the
 runs that one message carried for one resource, as JSON text `[[sequence, [point, ...]], ...]`:
 much faster to build than BSON, and as small. Every update leaves a segment, if need be one
@@ -32,10 +34,10 @@ SEGMENTS = "metric_segments"
 COLLECTIONS = (RESOURCES, TAGS, CUSTOM_INFO, SEGMENTS)
 
 # (collection, fields of the index, all ascending). The segments' index hands a reader the
-# segments of a resource in the order in which PointMerger wants them; the tags' one answers
-# tagFilters.
+# segments of a resource in the order in which PointMerger wants them, and compaction the small ones
+# without a look at the others; the tags' one answers tagFilters.
 INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (SEGMENTS, ("resource", "firstStep", "firstTimestamp")),
+    (SEGMENTS, ("resource", "firstStep", "firstTimestamp", "size")),
     (TAGS, ("resourceGroup", "name", "entry.value", "resource")),
 )
 
@@ -69,6 +71,7 @@ def segments(
     documents = []
     for part, piece in enumerate(_cut(runs), start=_ISOLATED if isolated else 0):
         texts = [b"[%d,%b]" % (sequence, text) for sequence, _, _, text in piece]
+        text = b"[" + b",".join(texts) + b"]"
         first = min((key for _, key, points, _ in piece if points), default=NO_KEY)
         documents.append(
             {
@@ -79,7 +82,8 @@ def segments(
                 "firstSequence": min(sequence for sequence, *_ in piece),
                 "lastSequence": max(sequence for sequence, *_ in piece),
                 "points": sum(points for _, _, points, _ in piece),
-                "runs": (b"[" + b",".join(texts) + b"]").decode(),
+                "size": len(text),
+                "runs": text.decode(),
             }
         )
     return documents

@@ -185,24 +185,39 @@ DATABASE_NAME = text(
 LOG_LEVEL = choice("debug", "info", "warning", "error")
 
 
+def _log_level() -> Any:
+    about = "Logs from this level up. Refused requests are logged at info, all at debug."
+    return setting("LOG_LEVEL", LOG_LEVEL, "info", about=about)
+
+
+def _mongodb_url() -> Any:
+    return setting("MONGODB_URL", MONGODB_URL, about="The database: a replica set.")
+
+
+def _mongodb_database() -> Any:
+    return setting("MONGODB_DATABASE", DATABASE_NAME, "metrics", about="The database's name.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings:
     """What everything that speaks to the broker is set to, commands included."""
 
     amqp_url: str = setting("AMQP_URL", AMQP_URL, about="The broker.")
-    log_level: str = setting(
-        "LOG_LEVEL",
-        LOG_LEVEL,
-        "info",
-        about="Logs from this level up. Refused requests are logged at info, all at debug.",
-    )
+    log_level: str = _log_level()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """What a command is set to that speaks to the database alone."""
+
+    log_level: str = _log_level()
+    mongodb_url: str = _mongodb_url()
+    mongodb_database: str = _mongodb_database()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSettings(BrokerSettings):
     """What gateway and worker are both set to."""
 
-    mongodb_url: str = setting("MONGODB_URL", MONGODB_URL, about="The database: a replica set.")
-    mongodb_database: str = setting(
-        "MONGODB_DATABASE", DATABASE_NAME, "metrics", about="The database's name."
-    )
+    mongodb_url: str = _mongodb_url()
+    mongodb_database: str = _mongodb_database()

@@ -59,6 +59,7 @@ def assert_first_bounds_every_point(part: Json) -> None:
 def test_what_one_message_holds_of_one_resource_is_usually_one_segment() -> None:
     runs = [run_with(10, sequence=5, first_step=7), run_with(10, sequence=9, first_step=3)]
     (document,) = segments(MESSAGE_ID, 2, KEY, runs)
+    text = orjson.dumps([[run.sequence, run.points] for run in runs])
     assert document == {
         "_id": MESSAGE_ID + bytes([0, 2, 0, 0]),
         "resource": KEY,
@@ -67,7 +68,8 @@ def test_what_one_message_holds_of_one_resource_is_usually_one_segment() -> None
         "firstSequence": 5,
         "lastSequence": 9,
         "points": 20,
-        "runs": orjson.dumps([[run.sequence, run.points] for run in runs]).decode(),
+        "size": len(text),
+        "runs": text.decode(),
     }
     assert runs_in(document) == [(5, runs[0].points), (9, runs[1].points)]
 

@@ -5,12 +5,9 @@ good order: what has been begun is finished, and what was done so far is said.
 """
 
 import asyncio
-import os
-import signal
 import sys
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import uvloop
@@ -20,13 +17,13 @@ from ingest.runtime.broker import BrokerError
 from ingest.runtime.logs import start_logging
 from ingest.runtime.process import EXIT_FAILED, exit_now, settings_or_exit
 from ingest.runtime.settings import BrokerSettings
+from worker.interrupt import EXIT_INTERRUPTED, stopped_by_signals
 from worker.letters.letter import Filter, Letter
-from worker.letters.progress import Progress
 from worker.letters.replay import Tally, drop, replay
 from worker.letters.view import LetterTable, json_line, show_lines
 from worker.letters.walk import Walk, begin_walk
+from worker.progress import Progress
 
-EXIT_INTERRUPTED = 130
 # Letters that a table lists unless told otherwise. Its summary counts all.
 LIST_LIMIT = 1000
 _ELSEWHERE = "held or removed by another command"
@@ -125,7 +122,7 @@ def _run(
             Console(**plain, stderr=True),  # type: ignore[arg-type]
         )
         try:
-            with _stopped_by_signals(stop):
+            with stopped_by_signals(stop):
                 await command(session)
         except BrokerError as error:
             sys.stderr.write(f"Failed: {error}\n")
@@ -144,28 +141,9 @@ def _run(
     return code
 
 
-@contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    def end() -> None:
-        if stop.is_set():  # a second signal waits for nothing
-            os._exit(EXIT_INTERRUPTED)
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        loop.add_signal_handler(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)  # uvloop does not, and a question must be interruptible
-
-
 async def _read(session: Session, verb: str, add: Callable[[Letter], None]) -> None:
     """Look at all letters and pass on those that match."""
-    with Progress(session.err, verb) as progress:
+    with Progress(session.err, verb, "dead letters") as progress:
         async with begin_walk(session.url, session.stop) as walk:
             while (message := await walk.next()) is not None:
                 letter = Letter(message)
@@ -192,7 +170,7 @@ async def _list(session: Session) -> None:
 async def _list_json(session: Session) -> None:
     """Write lines as they come: what reads them may be as slow as it likes."""
     count = 0
-    with Progress(session.err, "reading", bar=False) as progress:
+    with Progress(session.err, "reading", "dead letters", bar=False) as progress:
         async with begin_walk(session.url, session.stop) as walk:
             while count != session.limit and (message := await walk.next()) is not None:
                 letter = Letter(message)
@@ -207,7 +185,7 @@ async def _list_json(session: Session) -> None:
 
 async def _show(session: Session, *, full: bool) -> None:
     shown: list[str] = []
-    with Progress(session.err, "looking", bar=False) as progress:
+    with Progress(session.err, "looking", "dead letters", bar=False) as progress:
         async with begin_walk(session.url, session.stop) as walk:
             while len(shown) != session.limit and not session.wanted.done_after(shown):
                 if (message := await walk.next()) is None:
@@ -250,7 +228,7 @@ async def _remove(session: Session, remove: Remove, verb: str, done: str) -> Non
     """Replay or drop, and say in the end, whatever the end, how many."""
     walk, tally = None, Tally()
     try:
-        with Progress(session.err, verb) as progress:
+        with Progress(session.err, verb, "dead letters") as progress:
             async with begin_walk(session.url, session.stop) as walk:
                 _announce(session, walk, verb)
                 if walk.others:

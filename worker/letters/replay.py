@@ -21,8 +21,8 @@ from ingest.runtime.broker import (
     broker_errors,
 )
 from worker.letters.letter import Filter, Letter
-from worker.letters.progress import Progress
 from worker.letters.walk import WINDOW, Walk
+from worker.progress import Progress
 
 # A broker in alarm, or one without a majority, confirms nothing.
 CONFIRM_TIMEOUT_S = 15.0

@@ -12,15 +12,16 @@ _LINE_INTERVAL_S = 5.0
 
 
 class Progress:
-    """Show how far a walk is. Use it with `with`; the bar vanishes at the end."""
+    """Show how far something is. Use it with `with`; the bar vanishes at the end."""
 
-    def __init__(self, console: Console, verb: str, *, bar: bool = True) -> None:
-        """Prepare; `verb` says what is being done, as in "replaying".
+    def __init__(self, console: Console, verb: str, what: str, *, bar: bool = True) -> None:
+        """Prepare; `verb` and `what` say what is done to what, as in "replaying" "dead letters".
 
         Without `bar` a terminal gets lines, too: for a command that writes results meanwhile.
         """
         self._console = console
         self._verb = verb
+        self._what = what
         self._line_at = time.monotonic() + _LINE_INTERVAL_S
         self._bar: Bar | None = None
         self._task = TaskID(0)
@@ -48,9 +49,9 @@ class Progress:
             self._bar.stop()
 
     def show(self, seen: int, total: int) -> None:
-        """Show that so many letters of so many have been looked at."""
+        """Show that so many of so many have been looked at."""
         if self._bar is not None:
             self._bar.update(self._task, completed=seen, total=total)
         elif time.monotonic() >= self._line_at:
             self._line_at = time.monotonic() + _LINE_INTERVAL_S
-            self._console.print(f"{self._verb}: {seen:,} of {total:,} dead letters")
+            self._console.print(f"{self._verb}: {seen:,} of {total:,} {self._what}")

@@ -1,0 +1,220 @@
+"""Compaction beside readers, beside itself, killed, and of a long run."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from deploy.local.process import wait_for
+from ingest.contract.documents import RESOURCES, SEGMENTS
+from tests.compaction.bench import AT_ONCE, EAGER, Bench, answer, point
+from tests.contract.strategies import FIRST_SEQUENCE
+from tests.harness.services import ROOT, Site
+from worker.compaction.store import CompactionStore
+
+KEY = "default/compacted"
+RESOURCE = {"_id": KEY, "createdAt": FIRST_SEQUENCE, "modifiedAt": FIRST_SEQUENCE + 10**9}
+DEADLINE_S = 60.0
+
+
+async def fill(bench: Bench, updates: int, key: str = KEY, begin: int = FIRST_SEQUENCE) -> None:
+    """Store a resource of one point for each update."""
+    await bench.database[RESOURCES].update_one(
+        {"_id": key}, {"$set": RESOURCE | {"_id": key}}, upsert=True
+    )
+    await bench.insert(key, ([point(step)] for step in range(updates)), begin)
+
+
+async def test_a_snapshot_that_was_opened_before_shows_what_was_there_before(bench: Bench) -> None:
+    await fill(bench, 50)
+    before = await bench.read(KEY)
+    async with bench.snapshot() as snapshot:
+        (resource,) = await snapshot.resources([KEY])  # now its moment is fixed
+        assert await bench.compact(KEY) > 0
+        assert await answer(snapshot, KEY) == before
+        assert resource["_id"] == KEY
+    assert await bench.read(KEY) == before
+
+
+async def test_readers_beside_writers_and_compactors_miss_and_double_nothing(bench: Bench) -> None:
+    await fill(bench, 1)
+    written = 1
+    done = asyncio.Event()
+
+    async def write() -> None:
+        nonlocal written
+        for number in range(1, 40):
+            begin = FIRST_SEQUENCE + 10**6 * number
+            await bench.insert(KEY, [[point(step)] for step in (written, written + 1)], begin)
+            written += 2
+        done.set()
+
+    async def compact() -> int:
+        fewer = 0
+        while not done.is_set():
+            fewer += await bench.compact(KEY)
+        return fewer
+
+    async def read() -> int:
+        reads = 0
+        while not done.is_set():
+            least = written
+            ((resource),) = await bench.read(KEY)
+            steps = [one["step"] for one in resource["metrics"]]
+            assert steps == list(range(len(steps)))
+            assert least <= len(steps) <= written + 2
+            reads += 1
+        return reads
+
+    _, fewer, other, reads = await asyncio.gather(write(), compact(), compact(), read())
+    assert fewer + other > 0
+    assert reads > 0
+
+
+async def test_two_compactors_of_one_resource_do_no_harm(bench: Bench) -> None:
+    await fill(bench, 300)
+    before = await bench.read(KEY)
+    many = await bench.count_segments(KEY)
+    fewer = await asyncio.gather(*(bench.compact(KEY) for _ in range(4)))
+    assert await bench.read(KEY) == before
+    # Each group was replaced by one of them, or left by all.
+    assert await bench.count_segments(KEY) == many - sum(fewer) < many
+
+
+async def test_a_segment_that_comes_again_after_it_was_compacted_does_no_harm(
+    bench: Bench,
+) -> None:
+    await fill(bench, 20)
+    first = await bench.database[SEGMENTS].find_one({"resource": KEY, "firstStep": 7})
+    before = await bench.read(KEY)
+    await bench.compact(KEY)
+    await bench.database[SEGMENTS].insert_one(first or {})
+    assert await bench.read(KEY) == before
+    await bench.compact(KEY)
+    assert await bench.read(KEY) == before
+
+
+async def test_what_is_young_is_left_alone(bench: Bench) -> None:
+    limits = EAGER.__class__(full_bytes=EAGER.full_bytes, min_segments=2, min_age_s=120)
+    now = FIRST_SEQUENCE + 10**18  # in the future, so younger than anything
+    await fill(bench, 20, begin=now)
+    assert await bench.compact(KEY, limits) == 0
+    await fill(bench, 20, key="default/old")
+    assert await bench.compact("default/old", limits) > 0
+
+
+async def test_what_a_deletion_has_hidden_is_removed(bench: Bench) -> None:
+    await fill(bench, 20)
+    await bench.gateway.delete(KEY, FIRST_SEQUENCE + 10**9)  # and not purged, as if cut short
+    store = CompactionStore(bench.database)
+    assert await store.remove_deleted(KEY) == 20
+    assert await store.remove_deleted(KEY) == 0
+    assert await store.remove_deleted("default/unknown") == 0
+
+
+async def test_a_long_run_of_single_points_becomes_like_one_logged_in_bulk(bench: Bench) -> None:
+    number, in_bulk = 100_000, "default/bulk"
+    await fill(bench, number)
+    await bench.database[RESOURCES].insert_one(RESOURCE | {"_id": in_bulk})
+    thousands = ([point(step + one) for one in range(1000)] for step in range(0, number, 1000))
+    await bench.insert(in_bulk, thousands, FIRST_SEQUENCE)
+
+    assert await bench.count_segments(KEY) == number
+    await bench.compact(KEY, AT_ONCE)
+    # What was compacted is as large as it will ever be: nothing is done twice.
+    assert await bench.compact(KEY, AT_ONCE) < 10
+    assert await bench.count_segments(KEY) <= 2 * await bench.count_segments(in_bulk)
+    ((single),), ((bulk),) = await bench.read(KEY), await bench.read(in_bulk)
+    assert single["metrics"] == bulk["metrics"]
+    assert len(bulk["metrics"]) == number
+
+
+def sweep(site: Site, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """Start `compact` in a pipe."""
+    names = ("MONGODB_URL", "MONGODB_DATABASE")
+    environment = {name: site.environment[name] for name in names} | variables
+    return subprocess.Popen(
+        [sys.executable, "-m", "worker", "compact", *arguments],
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+async def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = await asyncio.to_thread(process.communicate, None, DEADLINE_S)
+    return process.returncode, out, err
+
+
+async def test_a_sweep_compacts_what_it_is_asked_to(site: Site, bench: Bench) -> None:
+    for key in ("default/first", "default/second", "other/first"):
+        await fill(bench, 100, key=key)
+    code, out, err = await finished(
+        sweep(site, "--resource-group", "default", "--execution", "first")
+    )
+    assert (code, err) == (0, "")
+    assert out.startswith("1 resources looked at: 99 segments fewer, 0 removed")
+    assert await bench.count_segments("default/second") == 100
+    code, out, _ = await finished(sweep(site, "--resource-group", "default"))
+    assert (code, out.split(":")[0]) == (0, "2 resources looked at")
+    assert await bench.count_segments("other/first") == 100
+    code, out, _ = await finished(sweep(site))
+    assert (code, out.split(":")[0]) == (0, "3 resources looked at")
+    assert await bench.count_segments("other/first") == 1
+
+
+async def test_a_sweep_says_what_is_wrong_with_its_arguments_and_settings(site: Site) -> None:
+    for arguments, variables, why in (
+        (["--execution", "one.1"], {}, "--execution needs --resource-group"),
+        (["--resource-group", "x"], {}, "'x' is not a resource group"),
+        ([], {"MONGODB_URL": ""}, "MONGODB_URL is not set"),
+    ):
+        code, _, err = await finished(sweep(site, *arguments, **variables))
+        assert code == 2
+        assert why in err
+
+
+async def segments_of_all(bench: Bench) -> list[Any]:
+    return [one async for one in bench.database[SEGMENTS].find({}, ["_id"])]
+
+
+async def test_a_killed_sweep_leaves_nothing_half_done_and_the_next_one_goes_on(
+    site: Site, bench: Bench
+) -> None:
+    await fill(bench, 20_000)
+    before = await bench.read(KEY)
+    process = sweep(site)
+    loop = asyncio.get_running_loop()
+
+    def has_begun() -> bool:
+        count = asyncio.run_coroutine_threadsafe(bench.count_segments(KEY), loop).result()
+        return count < 20_000
+
+    assert await asyncio.to_thread(wait_for, has_begun, DEADLINE_S)
+    process.send_signal(signal.SIGKILL)  # with the next group begun, most likely
+    await finished(process)
+    assert await bench.count_segments(KEY) > 30
+    assert await bench.read(KEY) == before
+
+    code, _, err = await finished(sweep(site))
+    assert (code, err) == (0, "")
+    assert await bench.count_segments(KEY) < 30
+    assert await bench.read(KEY) == before
+
+
+async def test_an_interrupted_sweep_ends_in_good_order(site: Site, bench: Bench) -> None:
+    await fill(bench, 20_000)
+    before = await bench.read(KEY)
+    process = sweep(site)
+    loop = asyncio.get_running_loop()
+
+    def has_begun() -> bool:
+        count = asyncio.run_coroutine_threadsafe(bench.count_segments(KEY), loop).result()
+        return count < 20_000
+
+    assert await asyncio.to_thread(wait_for, has_begun, DEADLINE_S)
+    process.send_signal(signal.SIGTERM)
+    code, out, _ = await finished(process)
+    assert code == 130
+    assert "segments fewer" in out
+    assert await bench.read(KEY) == before

@@ -1,0 +1,1 @@
+"""Compaction: many small segments of a resource become few large ones, and no answer changes."""
