@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ingest.contract.documents import SEGMENT_MAX_POINTS
 from ingest.contract.merge import is_visible
-from ingest.contract.points import PointMerger, Run, run_of
+from ingest.contract.points import PointMerger, Run, identity, run_of
 from tests.contract.strategies import FIRST_SEQUENCE, canonical_metrics
 from worker.compaction.plan import Limits, Plan, SmallSegment, ids_before, merged_runs
 
@@ -63,10 +63,21 @@ def test_what_comes_in_bit_by_bit_is_written_again_a_few_times_only(sizes: list[
     assert written <= sum(sizes) * (LIMITS.full_bytes.bit_length() + 1)
 
 
+# Of two identities: the order of labels is no part of it.
+LABELS = [{"name": "set", "value": "train"}, {"name": "gpu", "value": "1"}]
+FEW_POINTS = st.fixed_dictionaries(
+    {
+        "name": st.just("loss"),
+        "value": st.integers(0, 9),
+        "timestamp": st.just("2024-01-01T00:00:00.000Z"),
+        "step": st.integers(0, 1),
+        "labels": st.sampled_from([LABELS, LABELS[::-1]]),
+    }
+)
 RUNS = st.lists(
     st.tuples(
         st.integers(0, 6).map(lambda number: FIRST_SEQUENCE + 1000 * number),
-        st.lists(canonical_metrics(), max_size=4),
+        st.lists(canonical_metrics() | FEW_POINTS, max_size=4),
     ),
     max_size=8,
 )
@@ -104,6 +115,9 @@ def test_a_reader_sees_the_same_whatever_else_is_stored_and_deleted_later(
         assert read([*compacted, *others], deleted) == read([*runs, *others], deleted)
         visible = {one for one, _ in runs if is_visible(one, deleted)}
         assert {one for one, _ in compacted if is_visible(one, deleted)} == visible
+    assert all(is_visible(one, before) for one, _ in compacted)
+    identities = [identity(point) for _, points in compacted for point in points]
+    assert len(set(identities)) == len(identities)
 
 
 @given(RUNS)
