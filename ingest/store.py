@@ -68,14 +68,28 @@ class Snapshot:
     async def resources(self, keys: Collection[str]) -> list[Document]:
         """Return the visible resources among `keys`, ordered by key."""
         cursor = self._find(RESOURCES, {"_id": {"$in": list(keys)}}).sort("_id", 1)
-        return [document async for document in cursor if exists(document)]
+        return await self._visible([document async for document in cursor])
 
     async def resource_pages(self, resource_group: str) -> AsyncIterator[list[Document]]:
         """Yield all visible resources of a group, ordered by key, in pages."""
         condition = {"_id": prefix_range(resource_group + "/")}
         cursor = self._find(RESOURCES, condition).sort("_id", 1)
         while page := await cursor.to_list(_PAGE):
-            yield [document for document in page if exists(document)]
+            yield await self._visible(page)
+
+    async def _visible(self, resources: list[Document]) -> list[Document]:
+        """Return those of some stored resources that have got any update since their deletion."""
+        doubtful = [one["_id"] for one in resources if not _exists(one)]
+        latest = await self.latest(doubtful) if doubtful else {}
+        return [
+            one
+            for one in resources
+            if _exists(one) or is_visible(latest.get(one["_id"]), one.get("deletedAt"))
+        ]
+
+    async def latest(self, keys: Collection[str]) -> dict[str, int]:
+        """Return the sequence of the latest update of each resource that has any segment."""
+        return await _latest(self._database, keys, self._session)
 
     async def tagged_pages(self, resource_group: str, tag: Document) -> AsyncIterator[list[str]]:
         """Yield, in pages and in order, the keys of resources that ever had a tag.
@@ -136,17 +150,17 @@ class Snapshot:
                 if is_visible(segment["lastSequence"], resource.get("deletedAt")):
                     yield segment
 
-    async def created(self, resource: Document) -> int:
-        """Return the sequence of the first update that is visible.
+    async def created(self, resource: Document, latest: int) -> int:
+        """Return the sequence of the first update that is visible; `latest` is that of the last.
 
-        After a deletion createdAt tells of an earlier life. Then the segments know: every
-        update has left one.
+        After a deletion createdAt tells of an earlier life, if there is one. Then the segments
+        know: every update has left one.
         """
         deleted = resource.get("deletedAt")
-        if is_visible(resource["createdAt"], deleted):
+        if _exists(resource):
             return int(resource["createdAt"])
         condition = {"resource": resource["_id"], "lastSequence": {"$gt": deleted}}
-        first = int(resource["modifiedAt"])
+        first = latest
         async for segment in self._find(SEGMENTS, condition, ["firstSequence"]):
             if is_visible(segment["firstSequence"], deleted):
                 first = min(first, segment["firstSequence"])
@@ -185,7 +199,11 @@ class Store:
             upsert=True,
             return_document=ReturnDocument.BEFORE,
         )
-        return exists(before or {})
+        resource = before or {}
+        if _exists(resource):
+            return True
+        latest = await _latest(self.database, [key])
+        return is_visible(latest.get(key), resource.get("deletedAt"))
 
     async def purge(self, key: str, sequence: int) -> None:
         """Remove what a deletion has hidden. Should it be cut short, the rest stays hidden."""
@@ -198,6 +216,21 @@ class Store:
             )
 
 
-def exists(resource: Document) -> bool:
-    """Tell whether a stored resource has got any update since it was last deleted."""
-    return is_visible(resource.get("modifiedAt"), resource.get("deletedAt"))
+def _exists(resource: Document) -> bool:
+    """Tell whether a stored resource has not been deleted since its first update.
+
+    If it has, its segments tell whether there were others after that: see Snapshot.latest.
+    """
+    return is_visible(resource.get("createdAt"), resource.get("deletedAt"))
+
+
+async def _latest(database: Database, keys: Collection[str], session: Any = None) -> dict[str, int]:
+    # All of it is in the index.
+    cursor = database[SEGMENTS].aggregate(
+        [
+            {"$match": {"resource": {"$in": list(keys)}}},
+            {"$group": {"_id": "$resource", "latest": {"$max": "$lastSequence"}}},
+        ],
+        session=session,
+    )
+    return {document["_id"]: document["latest"] async for document in cursor}

@@ -12,15 +12,13 @@ import orjson
 
 from ingest.contract.documents import (
     CUSTOM_INFO,
-    RESOURCES,
     TAGS,
     Document,
     Upsert,
-    resource_upsert,
     segments,
     value_upserts,
 )
-from ingest.contract.merge import Change, change_of
+from ingest.contract.merge import Values, merge_values, values_of
 from ingest.contract.message import (
     MESSAGE_ID_BYTES,
     Entry,
@@ -31,6 +29,8 @@ from ingest.contract.message import (
     encode_message,
 )
 from ingest.contract.points import Run, run_of
+
+_NAMED_SECTIONS = (("tags", TAGS), ("customInfo", CUSTOM_INFO))
 
 # What entries that no gateway would send raise when they are decoded or merged.
 NONSENSE = (
@@ -103,6 +103,9 @@ def _message_of_one(source: bytes, raw: Any) -> bytes:
 class Writes:
     """Everything a batch writes. `last` is written when all else is stored."""
 
+    created: dict[str, int] = field(default_factory=dict)
+    """The resources, by key, with the lowest sequence of their updates."""
+
     upserts: dict[str, list[Upsert]] = field(default_factory=dict)
     segments: list[Document] = field(default_factory=list)
     last: list[Document] = field(default_factory=list)
@@ -122,9 +125,7 @@ def decode(body: bytes) -> tuple[Unit | None, list[DeadLetter]]:
     for number, raw in enumerate(message.entries):
         try:
             entry = decode_entry(raw)
-            metrics = entry.resource.get("metrics", ())
-            run = run_of(entry.sequence, metrics, entry.received_at)
-            change_of(entry)  # only to see that it can be merged
+            run = run_of(entry.sequence, entry.resource.get("metrics", ()))
         except NONSENSE as error:
             detail = f"entry {number}: {type(error).__name__}: {error}"[:500]
             single = _message_of_one(body, raw)
@@ -135,18 +136,22 @@ def decode(body: bytes) -> tuple[Unit | None, list[DeadLetter]]:
 
 
 def prepare(units: Iterable[Unit]) -> Writes:
-    """Merge units into writes: one upsert per resource and name, however many entries."""
+    """Merge units into writes: one upsert per name, however many entries."""
     writes = Writes()
-    changes: dict[str, Change] = {}
+    created = writes.created
+    named: dict[str, dict[str, Values]] = {TAGS: {}, CUSTOM_INFO: {}}
     for unit in units:
         runs: dict[str, tuple[int, list[Run]]] = {}
         for number, entry, run in unit.entries:
             key = entry.key
+            sequence = entry.sequence
             runs.setdefault(key, (number, []))[1].append(run)
-            change = change_of(entry)
-            current = changes.setdefault(key, change)
-            if current is not change:
-                current.merge(change)
+            if sequence < created.setdefault(key, sequence):
+                created[key] = sequence
+            for section, collection in _NAMED_SECTIONS:
+                if items := entry.resource.get(section):
+                    values = named[collection].setdefault(key, {})
+                    merge_values(values, values_of(sequence, items))
         for key, (ordinal, of_resource) in runs.items():
             first, *others = segments(
                 unit.message_id, ordinal, key, of_resource, isolated=unit.isolated
@@ -154,10 +159,7 @@ def prepare(units: Iterable[Unit]) -> Writes:
             writes.last.append(first)
             writes.segments.extend(others)
     writes.upserts = {
-        RESOURCES: [resource_upsert(key, change) for key, change in changes.items()],
-        TAGS: [one for key, change in changes.items() for one in value_upserts(key, change.tags)],
-        CUSTOM_INFO: [
-            one for key, change in changes.items() for one in value_upserts(key, change.custom_info)
-        ],
+        collection: [one for key, values in by_key.items() for one in value_upserts(key, values)]
+        for collection, by_key in named.items()
     }
     return writes

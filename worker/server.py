@@ -28,7 +28,11 @@ class Worker:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._client = open_client(
-            settings.mongodb_url, "worker", DATABASE_TIMEOUT_S, WRITE_TIMEOUT_S
+            settings.mongodb_url,
+            "worker",
+            DATABASE_TIMEOUT_S,
+            WRITE_TIMEOUT_S,
+            retry_writes=False,  # a batch is tried again as a whole, which costs the server nothing
         )
         self._store = Store(self._client[settings.mongodb_database])
         self._consumer = Consumer(settings.amqp_url, settings.prefetch_messages)

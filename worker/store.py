@@ -8,8 +8,9 @@ from bson.errors import BSONError
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DocumentTooLarge
 
-from ingest.contract.documents import SEGMENTS, Document
+from ingest.contract.documents import RESOURCES, SEGMENTS, Document, resource_upsert
 from ingest.runtime.database import DATABASE_ERRORS, Database, prepare_database, why_away
+from worker.known import KnownResources
 from worker.prepare import Writes
 
 _DUPLICATE_KEY = 11000
@@ -53,6 +54,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._known = KnownResources()
 
     async def prepare(self) -> None:
         """Create the collections and indexes that are missing.
@@ -75,10 +77,12 @@ class Store:
             TryLaterError: nothing is known about the writes; repeat them all.
             RefusedError: at least one write is impossible.
         """
+        new = self._known.unknown(writes.created)
         # All are waited for, also if one fails: nothing of a batch may still be on its way when
         # it is tried again or given up.
         results = await asyncio.gather(
             self._insert(writes.segments),
+            self._upsert(RESOURCES, [resource_upsert(*one) for one in new.items()]),
             *(self._upsert(name, upserts) for name, upserts in writes.upserts.items()),
             return_exceptions=True,
         )
@@ -86,6 +90,7 @@ class Store:
         if errors:
             # Whether a write is impossible can wait until the database is there.
             raise next((one for one in errors if isinstance(one, TryLaterError)), errors[0])
+        self._known.note(new)
         duplicates = sum(one for one in results if isinstance(one, int))
         return duplicates + await self._insert(writes.last)
 

@@ -2,7 +2,7 @@
 
 | collection | `_id` | rule |
 |---|---|---|
-| metric_resources | resource key | upsert: `$min` createdAt, `$max` modifiedAt, `$max` deletedAt |
+| metric_resources | resource key | upsert: `$min` createdAt, `$max` deletedAt. Never removed |
 | tags, custom_info | resource key / name | upsert: `$max` entry = {sequence, value} |
 | metric_segments | message id, ordinal, part | insert only; a duplicate was applied before. \
 Compaction replaces small ones by one |
@@ -11,10 +11,11 @@ Tags and custom info also have `name`, `resource` (its key) and `resourceGroup`;
 `resource`, its least key in `firstStep` and `firstTimestamp`, the range of its sequences in
 `firstSequence` and `lastSequence`, the bytes of its text in `size`, by which compaction finds what
 is small, and for operators the number of its `points`.
-createdAt, modifiedAt and deletedAt are sequence numbers (see message.py). A segment holds the
-runs that one message carried for one resource, as JSON text `[[sequence, [point, ...]], ...]`:
-much faster to build than BSON, and as small. Every update leaves a segment, if need be one
-without points, so that seeing its segment means that the update is applied.
+createdAt and deletedAt are sequence numbers (see message.py). A segment holds the runs that one
+message carried for one resource, as JSON text `[[sequence, [point, ...]], ...]`: much faster to
+build than BSON, and as small. Every update leaves a segment, if need be one without points. So
+seeing its segment means that the update is applied, and the latest segment tells when a resource
+was modified: were that written down with the resource, every update would change two documents.
 
 Everything is plain Python types; only the store knows the driver.
 """
@@ -24,7 +25,7 @@ from typing import Any
 
 import orjson
 
-from ingest.contract.merge import Change, Versioned
+from ingest.contract.merge import Versioned
 from ingest.contract.points import NO_KEY, Key, Point, Run
 
 RESOURCES = "metric_resources"
@@ -34,10 +35,11 @@ SEGMENTS = "metric_segments"
 COLLECTIONS = (RESOURCES, TAGS, CUSTOM_INFO, SEGMENTS)
 
 # (collection, fields of the index, all ascending). The segments' index hands a reader the
-# segments of a resource in the order in which PointMerger wants them, and compaction the small ones
-# without a look at the others; the tags' one answers tagFilters.
+# segments of a resource in the order in which PointMerger wants them; it also tells, without a look
+# at the segments, which are small, for compaction, and which is the latest. The tags' one answers
+# tagFilters.
 INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (SEGMENTS, ("resource", "firstStep", "firstTimestamp", "size")),
+    (SEGMENTS, ("resource", "firstStep", "firstTimestamp", "size", "lastSequence")),
     (TAGS, ("resourceGroup", "name", "entry.value", "resource")),
 )
 
@@ -70,18 +72,21 @@ def segments(
     """
     documents = []
     for part, piece in enumerate(_cut(runs), start=_ISOLATED if isolated else 0):
-        texts = [b"[%d,%b]" % (sequence, text) for sequence, _, _, text in piece]
-        text = b"[" + b",".join(texts) + b"]"
-        first = min((key for _, key, points, _ in piece if points), default=NO_KEY)
+        sequences, firsts, counts, texts = zip(*piece, strict=True)
+        text = b"[%b]" % b",".join(texts)
+        points = sum(counts)
+        # Those without points have no first key.
+        keys = [first for first, count in zip(firsts, counts, strict=True) if count]
+        step, timestamp, _ = min(keys, default=NO_KEY)
         documents.append(
             {
                 "_id": segment_id(message_id, ordinal, part),
                 "resource": key,
-                "firstStep": first[0],
-                "firstTimestamp": first[1],
-                "firstSequence": min(sequence for sequence, *_ in piece),
-                "lastSequence": max(sequence for sequence, *_ in piece),
-                "points": sum(points for _, _, points, _ in piece),
+                "firstStep": step,
+                "firstTimestamp": timestamp,
+                "firstSequence": min(sequences),
+                "lastSequence": max(sequences),
+                "points": points,
                 "size": len(text),
                 "runs": text.decode(),
             }
@@ -94,12 +99,9 @@ def segment_runs(document: Document) -> Iterator[tuple[int, list[Point]]]:
     yield from orjson.loads(document["runs"])
 
 
-def resource_upsert(key: str, change: Change) -> Upsert:
-    """Return the update that merges a change into its resource."""
-    return (
-        {"_id": key},
-        {"$min": {"createdAt": change.created}, "$max": {"modifiedAt": change.modified}},
-    )
+def resource_upsert(key: str, created: int) -> Upsert:
+    """Return the update that notes that a resource was there at a sequence."""
+    return {"_id": key}, {"$min": {"createdAt": created}}
 
 
 def deletion(sequence: int) -> Document:
@@ -130,6 +132,8 @@ def prefix_range(prefix: str) -> Document:
     return {"$gte": prefix, "$lt": prefix[:-1] + "0"}  # "0" is the character after "/"
 
 
+# Of each run, or part of one: its sequence, a lower bound of its points' keys, their number, and
+# the JSON text [sequence, [point, ...]].
 _Piece = list[tuple[int, Key, int, bytes]]
 
 
@@ -143,7 +147,7 @@ def _cut(runs: Iterable[Run]) -> Iterator[_Piece]:
             if piece and full:
                 yield piece
                 piece, points, size = [], 0, 0
-            piece.append((run.sequence, key, count, text))
+            piece.append((run.sequence, key, count, b"[%d,%b]" % (run.sequence, text)))
             points += count
             size += len(text)
     yield piece

@@ -9,14 +9,12 @@ re-encoded. A worker must read every version that was ever released: the queue m
 Readers ignore fields they don't know, so adding one needs no new version.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema_rs
 import orjson
 
 from ingest.contract.resource import EXECUTION_ID_PATTERN, MAX_STEP, RESOURCE_GROUP_PATTERN
-from ingest.contract.timestamps import timestamp_from_ns
 
 VERSION = 1
 MESSAGE_ID_BYTES = 12
@@ -33,8 +31,7 @@ class InvalidEntryError(ValueError):
     """An entry inside a message lacks what every entry has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One update in its envelope. `resource` satisfies the MetricResource schema."""
 
     sequence: int
@@ -47,14 +44,8 @@ class Entry:
         """The resource this entry belongs to."""
         return resource_key(self.resource_group, self.resource["executionId"])
 
-    @property
-    def received_at(self) -> str:
-        """When the gateway received the update, as a canonical timestamp."""
-        return timestamp_from_ns(self.sequence)
 
-
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A decoded message. Its entries are still as they came: see `decode_entry`."""
 
     id: bytes

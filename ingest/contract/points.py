@@ -6,14 +6,14 @@ associative and idempotent: of the points that share an identity the one with th
 sequence stands, whatever came first, how often it came and how the runs were grouped.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from ingest.contract.timestamps import canonical_timestamp
+from ingest.contract.timestamps import canonical_timestamp, timestamp_from_ns
 
 Point = dict[str, Any]
 # Where a point stands in an answer: (step or -1, canonical timestamp without its Z, name). The Z
@@ -24,13 +24,14 @@ NO_STEP = -1
 # The smallest key of all, for a run without points.
 NO_KEY: Key = (NO_STEP, "", "")
 
-_CANONICAL_LENGTHS = {24: None, 27: "000", 30: "000"}
-_DATE_T = 10
-_SECONDS_TENS = 17
+# Timestamps that need no parsing (see timestamps.py), if they are valid at all.
+_is_canonical = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9]\.[0-9]{3}"
+    r"(?:(?!000)[0-9]{3}|[0-9]{3}(?!000)[0-9]{3})?Z"
+).fullmatch
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """The points of one update: canonical, no two of one identity."""
 
     sequence: int
@@ -38,11 +39,11 @@ class Run:
     first: Key
 
 
-def run_of(sequence: int, metrics: Iterable[Point], received_at: str) -> Run:
+def run_of(sequence: int, metrics: Iterable[Point]) -> Run:
     """Make the run of one update. The metrics become its points: they are changed in place.
 
-    `metrics` must satisfy the MetricResource schema. A metric without a timestamp gets
-    `received_at`. Of two metrics of one identity the later in the array stands.
+    `metrics` must satisfy the MetricResource schema. A metric without a timestamp gets the time of
+    receipt, which is the sequence's. Of two metrics of one identity the later in the array stands.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError: the metrics break the schema.
@@ -51,15 +52,15 @@ def run_of(sequence: int, metrics: Iterable[Point], received_at: str) -> Run:
     keys: list[Key] = []
     for point in metrics:
         timestamp = point.get("timestamp")
-        if timestamp is None:
-            point["timestamp"] = timestamp = received_at
-        elif not _is_canonical(timestamp):
-            point["timestamp"] = timestamp = canonical_timestamp(timestamp)
         step = point.get("step", NO_STEP)
-        if step.__class__ is not int:
-            step = _canonical_step(point)
-        if point.get("labels", ()) is None:
-            del point["labels"]
+        labels = point.get("labels", ())
+        if (
+            timestamp is None
+            or step.__class__ is not int
+            or labels is None
+            or not _is_canonical(timestamp)
+        ):
+            timestamp, step = _make_canonical(point, sequence)
         points.append(point)
         keys.append((step, timestamp[:-1], point["name"]))
     if len(set(keys)) < len(keys):
@@ -77,28 +78,25 @@ def identity(point: Point) -> tuple[int, str, str, frozenset[tuple[str, str]]]:
     )
 
 
-def _is_canonical(timestamp: str) -> bool:
-    """Tell whether a valid RFC 3339 date-time is canonical as it stands, without parsing it."""
-    length = len(timestamp)
-    return (
-        length in _CANONICAL_LENGTHS
-        and timestamp[-1] == "Z"
-        and timestamp[_DATE_T] == "T"
-        and timestamp[_SECONDS_TENS] != "6"
-        and timestamp[-4:-1] != _CANONICAL_LENGTHS[length]
+def _make_canonical(point: Point, sequence: int) -> tuple[str, int]:
+    """Give a point a canonical timestamp; drop a null step and null labels.
+
+    Returns the timestamp and the step, or NO_STEP.
+    """
+    timestamp = point.get("timestamp")
+    point["timestamp"] = timestamp = (
+        timestamp_from_ns(sequence) if timestamp is None else canonical_timestamp(timestamp)
     )
-
-
-def _canonical_step(point: Point) -> int:
-    """Drop a null step, and make an integer of 1.0, which JSON Schema calls one."""
-    step = point["step"]
+    if point.get("labels", ()) is None:
+        del point["labels"]
+    step = point.get("step")
     if step is None:
-        del point["step"]
-        return NO_STEP
-    if step != int(step):
+        point.pop("step", None)
+        return timestamp, NO_STEP
+    point["step"] = whole = int(step)  # JSON Schema calls 1.0 an integer
+    if step != whole:
         raise ValueError(f"step is not an integer: {step!r}")
-    point["step"] = int(step)
-    return int(step)
+    return timestamp, whole
 
 
 _Item = tuple[int, str, str, int, int, Point]

@@ -6,7 +6,6 @@ from typing import Any
 import orjson
 
 from ingest.contract.points import run_of
-from ingest.contract.timestamps import timestamp_from_ns
 
 
 def split_resource(resource: dict[str, Any], sequence: int, max_bytes: int) -> list[bytes]:
@@ -38,6 +37,6 @@ def _items(resource: dict[str, Any], sequence: int) -> Iterator[tuple[str, bytes
         standing = {item["name"]: item for item in resource.get(section, ())}
         for item in standing.values():
             yield section, orjson.dumps(item)
-    run = run_of(sequence, resource.get("metrics", ()), timestamp_from_ns(sequence))
+    run = run_of(sequence, resource.get("metrics", ()))
     for point in run.points:
         yield "metrics", orjson.dumps(point)

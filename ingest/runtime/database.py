@@ -24,14 +24,20 @@ Database = AsyncIOMotorDatabase[dict[str, Any]]
 
 
 def open_client(
-    url: str, name: str, server_selection_timeout_s: float, socket_timeout_s: float
+    url: str,
+    name: str,
+    server_selection_timeout_s: float,
+    socket_timeout_s: float,
+    *,
+    retry_writes: bool = True,
 ) -> Client:
     """Make a client; it connects when it is first used, and again whenever it has to.
 
     Writes are acknowledged by a majority of the replica set, from their journals: what was
     acknowledged survives the loss of any minority. An operation for which no server is found in
     `server_selection_timeout_s` raises, as does one that the server has not answered in
-    `socket_timeout_s`.
+    `socket_timeout_s`. With `retry_writes` the driver tries a write once more after a change of
+    primary; the server keeps a record of each write for that.
     """
     return AsyncIOMotorClient(
         url,
@@ -40,6 +46,7 @@ def open_client(
         serverSelectionTimeoutMS=round(server_selection_timeout_s * 1000),
         connectTimeoutMS=5000,
         socketTimeoutMS=round(socket_timeout_s * 1000),
+        retryWrites=retry_writes,
     )
 
 

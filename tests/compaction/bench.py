@@ -47,10 +47,10 @@ class Bench:
         yield bench
         client.close()
 
-    async def apply(self, *messages: bytes) -> None:
+    async def apply(self, *messages: bytes, worker: WorkerStore | None = None) -> None:
         """Apply messages in one batch, as a worker does."""
         units = [unit for unit, _ in map(decode, messages) if unit is not None]
-        await self.worker.apply(prepare(units))
+        await (worker or self.worker).apply(prepare(units))
 
     async def compact(self, key: str, limits: Limits = EAGER) -> int:
         """Compact one resource; return how many segments there are fewer."""
@@ -60,7 +60,7 @@ class Bench:
         """Insert a segment for each list of points, as so many messages would leave."""
         waiting: list[Document] = []
         for number, of_update in enumerate(points):
-            run: Run = run_of(begin + 1000 * number, of_update, "")
+            run: Run = run_of(begin + 1000 * number, of_update)
             waiting += segments(message_id(begin + 1000 * number), 0, key, [run])
             if len(waiting) == 5000:
                 await self.database[SEGMENTS].insert_many(waiting, ordered=False)

@@ -21,7 +21,7 @@ DEADLINE_S = 20.0
 
 def written(*keys: str, points: int = 1) -> list[Document]:
     """Return what a worker has written: a segment for each key."""
-    run = run_of(FIRST_SEQUENCE, [point(step) for step in range(points)], "")
+    run = run_of(FIRST_SEQUENCE, [point(step) for step in range(points)])
     return [segments(message_id(FIRST_SEQUENCE), 0, key, [run])[0] for key in keys]
 
 

@@ -14,7 +14,7 @@ from tests.harness.services import ROOT, Site
 from worker.compaction.store import CompactionStore
 
 KEY = "default/compacted"
-RESOURCE = {"_id": KEY, "createdAt": FIRST_SEQUENCE, "modifiedAt": FIRST_SEQUENCE + 10**9}
+RESOURCE = {"_id": KEY, "createdAt": FIRST_SEQUENCE}
 DEADLINE_S = 60.0
 
 

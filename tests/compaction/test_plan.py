@@ -85,7 +85,7 @@ RUNS = st.lists(
 
 def own(runs: list[tuple[int, list[Any]]]) -> list[tuple[int, list[Any]]]:
     """Return runs as they are stored: no two points of one identity in a run."""
-    return [(sequence, run_of(sequence, points, "").points) for sequence, points in runs]
+    return [(sequence, run_of(sequence, points).points) for sequence, points in runs]
 
 
 def read(runs: list[tuple[int, list[Any]]], deleted: int | None) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What updates do to a resource apart from its points: a merge that knows no order."""
+"""What updates do to tags and custom info: a merge that knows no order."""
 
 from copy import deepcopy
 
@@ -6,72 +6,57 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.contract.merge import Change, Versioned, change_of, is_visible
-from ingest.contract.message import Entry
+from ingest.contract.merge import Values, is_visible, merge_values, values_of
 from tests.contract.strategies import Update, updates
 
-_VALUES = st.dictionaries(
+VALUES = st.dictionaries(
     st.sampled_from("ab"), st.tuples(st.integers(1, 4), st.sampled_from(["x", "y", "é"]))
 )
-CHANGES = st.builds(Change, st.integers(1, 9), st.integers(1, 9), _VALUES, _VALUES)
 
 
-def joined(*changes: Change) -> Change:
-    result = deepcopy(changes[0])
-    for change in changes[1:]:
-        result.merge(deepcopy(change))
+def joined(*values: Values) -> Values:
+    result = deepcopy(values[0])
+    for others in values[1:]:
+        merge_values(result, deepcopy(others))
     return result
 
 
-@given(CHANGES, CHANGES)
-def test_merge_is_commutative(one: Change, other: Change) -> None:
+@given(VALUES, VALUES)
+def test_merge_is_commutative(one: Values, other: Values) -> None:
     assert joined(one, other) == joined(other, one)
 
 
-@given(CHANGES, CHANGES, CHANGES)
-def test_merge_is_associative(a: Change, b: Change, c: Change) -> None:
+@given(VALUES, VALUES, VALUES)
+def test_merge_is_associative(a: Values, b: Values, c: Values) -> None:
     assert joined(joined(a, b), c) == joined(a, joined(b, c))
 
 
-@given(CHANGES, CHANGES)
-def test_merge_is_idempotent(one: Change, other: Change) -> None:
+@given(VALUES, VALUES)
+def test_merge_is_idempotent(one: Values, other: Values) -> None:
     assert joined(one, one) == one
     assert joined(one, other, other, one) == joined(one, other)
 
 
-@given(CHANGES, CHANGES)
-def test_merge_leaves_the_other_change_as_it_was(one: Change, other: Change) -> None:
+@given(VALUES, VALUES)
+def test_merge_leaves_the_other_values_as_they_were(one: Values, other: Values) -> None:
     before = deepcopy(other)
-    one.merge(other)
+    merge_values(one, other)
     assert other == before
 
 
 @given(updates())
-def test_a_merged_change_holds_the_latest_value_of_every_name(items: list[Update]) -> None:
-    entries = [Entry(one.sequence, "r", one.resource_group, one.resource) for one in items]
-    merged = joined(*(change_of(entry) for entry in entries))
-
-    tags: dict[str, Versioned] = {}
+def test_merged_values_are_the_latest_of_every_name(items: list[Update]) -> None:
+    latest: Values = {}
     for update in sorted(items, key=lambda one: one.sequence):
         for tag in update.resource.get("tags", ()):
-            tags[tag["name"]] = (update.sequence, tag["value"])
-    sequences = [update.sequence for update in items]
-    assert (merged.created, merged.modified) == (min(sequences), max(sequences))
-    assert merged.tags == tags
+            latest[tag["name"]] = (update.sequence, tag["value"])
+    of_each = [values_of(one.sequence, one.resource.get("tags", ())) for one in items]
+    assert joined({}, *of_each) == latest
 
 
-def test_a_change_is_what_one_update_does_and_the_later_of_two_names_stands() -> None:
-    resource = {
-        "executionId": "abcd",
-        "tags": [{"name": "a", "value": "z"}, {"name": "a", "value": "b"}],
-        "customInfo": [{"name": "a", "value": "2"}, {"name": "b", "value": "1"}],
-    }
-    change = change_of(Entry(5, "request", "group", resource))
-    assert change == Change(5, 5, {"a": (5, "b")}, {"a": (5, "2"), "b": (5, "1")})
-
-
-def test_an_update_with_only_an_execution_id_still_creates_and_modifies() -> None:
-    assert change_of(Entry(5, "request", "group", {"executionId": "abcd"})) == Change(5, 5)
+def test_of_two_items_with_one_name_the_later_in_the_array_stands() -> None:
+    items = [{"name": "a", "value": "z"}, {"name": "b", "value": "1"}, {"name": "a", "value": "b"}]
+    assert values_of(5, items) == {"a": (5, "b"), "b": (5, "1")}
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def merged_from_segments(merger: PointMerger, groups: list[list[Run]]) -> list[J
 def runs_of_one_resource(draw: st.DrawFn) -> list[Run]:
     metrics = draw(st.lists(st.lists(canonical_metrics(), max_size=5), max_size=7))
     # Two of them may share a sequence, as updates through two gateways may.
-    return [run_of(100 + number // 2 * 2, one, "") for number, one in enumerate(metrics)]
+    return [run_of(100 + number // 2 * 2, one) for number, one in enumerate(metrics)]
 
 
 @MERGERS
@@ -102,7 +102,7 @@ def step_run(sequence: int, steps: range, **fields: Any) -> Run:
         {"name": "loss", "value": 1, "timestamp": timestamp, "step": step, **fields}
         for step in steps
     ]
-    return run_of(sequence, metrics, timestamp)
+    return run_of(sequence, metrics)
 
 
 @MERGERS

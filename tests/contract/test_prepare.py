@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.contract import documents
-from ingest.contract.documents import RESOURCES, segment_id, segment_runs
+from ingest.contract.documents import RESOURCES, resource_upsert, segment_id, segment_runs
 from ingest.contract.message import encode_message
 from ingest.contract.points import run_of
-from ingest.contract.timestamps import timestamp_from_ns
 from tests.contract.strategies import (
     MESSAGE_ID,
     Json,
@@ -34,7 +33,8 @@ class FakeDatabase:
 
     def apply(self, units: list[Unit]) -> None:
         writes = prepare(units)
-        for collection, upserts in writes.upserts.items():
+        created = [resource_upsert(*one) for one in writes.created.items()]
+        for collection, upserts in [(RESOURCES, created), *writes.upserts.items()]:
             for condition, update in upserts:
                 self._upsert(self.upserted.setdefault(collection, {}), condition, update)
         for document in writes.segments + writes.last:
@@ -60,10 +60,9 @@ def _comparable(value: Any) -> Any:
 def upserted_by_model(items: list[Update]) -> State:
     state: State = {}
     for update in sorted(items, key=lambda one: one.sequence):
-        resource = state.setdefault(RESOURCES, {}).setdefault(
+        state.setdefault(RESOURCES, {}).setdefault(
             update.key, {"_id": update.key, "createdAt": update.sequence}
         )
-        resource["modifiedAt"] = update.sequence
         for section, collection in (("tags", "tags"), ("customInfo", "custom_info")):
             for item in update.resource.get(section, ()):
                 value_id = f"{update.key}/{item['name']}"
@@ -88,7 +87,7 @@ def runs_by_model(items: list[Update]) -> list[tuple[str, int, list[Json]]]:
     runs = []
     for update in items:
         metrics = [dict(metric) for metric in update.resource.get("metrics", ())]
-        run = run_of(update.sequence, metrics, timestamp_from_ns(update.sequence))
+        run = run_of(update.sequence, metrics)
         runs.append((update.key, update.sequence, run.points))
     return sorted(runs, key=lambda run: run[:2])
 
@@ -151,20 +150,18 @@ def test_of_segments_that_were_cut_only_the_first_is_written_last(items: list[Up
     assert b"\0\0" not in {one["_id"][-2:] for one in writes.segments}
 
 
-def test_a_batch_has_one_upsert_per_resource_and_name_however_many_entries() -> None:
+def test_a_batch_has_one_upsert_per_name_however_many_entries() -> None:
     tags = [{"name": "a", "value": "1"}]
     items = [Update(n, "default", {"executionId": "abcd", "tags": tags}) for n in range(1, 50)]
     units = [unit_of(encode_message(bytes([n]) * 12, [items[n].encode()])) for n in range(49)]
     writes = prepare(units)
-    assert {name: len(upserts) for name, upserts in writes.upserts.items()} == {
-        "metric_resources": 1,
-        "tags": 1,
-        "custom_info": 0,
-    }
+    lengths = {name: len(upserts) for name, upserts in writes.upserts.items()}
+    assert lengths == {"tags": 1, "custom_info": 0}
+    assert writes.created == {"default/abcd": 1}
     assert len(writes.last) == 49
 
 
 def test_a_message_without_entries_writes_nothing() -> None:
     writes = prepare([unit_of(encode_message(MESSAGE_ID, []))])
-    assert (writes.segments, writes.last) == ([], [])
+    assert (writes.segments, writes.last, writes.created) == ([], [], {})
     assert not any(writes.upserts.values())

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ingest.contract.points import NO_KEY, identity, run_of
 from tests.contract.strategies import METRICS, Json, canonical_metrics
 
+RECEIVED = 1_714_979_289_123_456_789
 RECEIVED_AT = "2024-05-06T07:08:09.123456Z"
 T = "2024-01-01T00:00:00.000Z"
 
@@ -18,7 +19,7 @@ def metric(**fields: Any) -> Json:
 
 
 def points_of(*metrics: Json) -> list[Json]:
-    return run_of(7, metrics, RECEIVED_AT).points
+    return run_of(RECEIVED, metrics).points
 
 
 @pytest.mark.parametrize("fields", [{}, {"timestamp": None}], ids=["missing", "null"])
@@ -98,13 +99,13 @@ def test_missing_null_and_empty_labels_are_one_identity() -> None:
 
 
 def test_a_run_without_points_has_the_smallest_key() -> None:
-    run = run_of(7, [], RECEIVED_AT)
+    run = run_of(7, [])
     assert (run.sequence, run.points, run.first) == (7, [], NO_KEY)
 
 
 @given(st.lists(canonical_metrics(), min_size=1, max_size=8))
 def test_first_is_the_smallest_key_of_the_points(metrics: list[Json]) -> None:
-    run = run_of(7, metrics, RECEIVED_AT)
+    run = run_of(RECEIVED, metrics)
     keys = [(one.get("step", -1), one["timestamp"][:-1], one["name"]) for one in run.points]
     assert run.first == min(keys)
 
@@ -113,7 +114,7 @@ def test_first_is_the_smallest_key_of_the_points(metrics: list[Json]) -> None:
 def test_a_run_is_canonical_without_duplicates_and_making_it_again_changes_nothing(
     metrics: list[Json],
 ) -> None:
-    run = run_of(7, metrics, RECEIVED_AT)
+    run = run_of(RECEIVED, metrics)
     assert len({identity(point) for point in run.points}) == len(run.points)
-    again = run_of(7, [dict(point) for point in run.points], "1999-01-01T00:00:00.000Z")
+    again = run_of(RECEIVED, [dict(point) for point in run.points])
     assert again == run

@@ -34,7 +34,7 @@ def run_with(count: int, *, first_step: int = 0, sequence: int = 1, padding: int
         {"name": "loss", "value": 1, "timestamp": T, "step": first_step + n, "labels": labels}
         for n in range(count)
     ]
-    return run_of(sequence, metrics, T)
+    return run_of(sequence, metrics)
 
 
 def runs_in(part: Json) -> list[tuple[int, list[Json]]]:
@@ -75,14 +75,14 @@ def test_what_one_message_holds_of_one_resource_is_usually_one_segment() -> None
 
 
 def test_an_update_without_points_leaves_a_segment_that_sorts_first() -> None:
-    (document,) = segments(MESSAGE_ID, 0, KEY, [run_of(5, [], T)])
+    (document,) = segments(MESSAGE_ID, 0, KEY, [run_of(5, [])])
     assert (document["firstStep"], document["firstTimestamp"]) == (-1, "")
     assert (document["lastSequence"], document["points"]) == (5, 0)
     assert runs_in(document) == [(5, [])]
 
 
 def test_a_run_without_points_does_not_lower_the_bound_of_the_others() -> None:
-    (document,) = segments(MESSAGE_ID, 0, KEY, [run_of(5, [], T), run_with(1, first_step=8)])
+    (document,) = segments(MESSAGE_ID, 0, KEY, [run_of(5, []), run_with(1, first_step=8)])
     assert (document["firstStep"], document["firstTimestamp"]) == (8, T[:-1])
 
 
@@ -115,7 +115,7 @@ def test_the_largest_run_is_cut_into_segments_that_each_fit() -> None:
 
 
 def test_a_segment_of_very_many_empty_runs_stays_far_below_the_limit_of_a_document() -> None:
-    runs = [run_of(2**62 + n, [], T) for n in range(65535)]
+    runs = [run_of(2**62 + n, []) for n in range(65535)]
     for part in segments(MESSAGE_ID, 0, KEY, runs):
         assert len(part["runs"]) < 2 * SEGMENT_MAX_BYTES
 
@@ -128,7 +128,7 @@ def test_a_segment_of_very_many_empty_runs_stays_far_below_the_limit_of_a_docume
 def test_parts_together_hold_every_point_once_within_the_limits(
     metrics: list[list[Json]], max_points: int, max_bytes: int
 ) -> None:
-    runs = [run_of(number, one, T) for number, one in enumerate(metrics, start=1)]
+    runs = [run_of(number, one) for number, one in enumerate(metrics, start=1)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(documents, "SEGMENT_MAX_POINTS", max_points)
         patch.setattr(documents, "SEGMENT_MAX_BYTES", max_bytes)

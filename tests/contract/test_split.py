@@ -6,8 +6,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.contract.merge import Change, change_of
-from ingest.contract.message import Entry
+from ingest.contract.merge import Values, merge_values, values_of
 from ingest.contract.parse import UpdateParser
 from ingest.contract.points import PointMerger, run_of
 from ingest.contract.split import split_resource
@@ -17,18 +16,15 @@ SECTIONS = ("tags", "customInfo", "metrics")
 PARSER = UpdateParser()
 
 
-def effect(resources: list[Json], sequence: int) -> tuple[Change, list[Json]]:
+def effect(resources: list[Json], sequence: int) -> tuple[dict[str, Values], list[Json]]:
     """Return what updates of one sequence do together."""
-    changes = []
+    values: dict[str, Values] = {"tags": {}, "customInfo": {}}
     merger = PointMerger()
     for resource in resources:
-        entry = Entry(sequence, "request", "default", deepcopy(resource))
-        run = run_of(sequence, entry.resource.get("metrics", ()), entry.received_at)
-        merger.add(sequence, run.points)
-        changes.append(change_of(entry))
-    for change in changes[1:]:
-        changes[0].merge(change)
-    return changes[0], list(merger.take(None))
+        merger.add(sequence, run_of(sequence, deepcopy(resource.get("metrics", []))).points)
+        for section, into in values.items():
+            merge_values(into, values_of(sequence, resource.get(section, ())))
+    return values, list(merger.take(None))
 
 
 def framing(part: Json) -> int:

@@ -30,7 +30,7 @@ def is_accepted(timestamp: str) -> bool:
 
 def stored(timestamp: str) -> str:
     """Return what a point's timestamp becomes, which takes a short cut where it can."""
-    (point,) = run_of(1, [{"name": "a", "value": 1, "timestamp": timestamp}], "").points
+    (point,) = run_of(1, [{"name": "a", "value": 1, "timestamp": timestamp}]).points
     return str(point["timestamp"])
 
 

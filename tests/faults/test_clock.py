@@ -73,6 +73,9 @@ async def test_a_deletion_after_a_jump_back_hides_what_came_before_and_nothing_a
         resource = await client.resource("an-execution")
         assert [metric["value"] for metric in resource["metrics"]] == [2]
     with MongoClient[dict[str, Any]](site.database_url) as mongo:
-        stored = mongo[site.database_name]["metric_resources"].find_one()
+        database = mongo[site.database_name]
+        stored = database["metric_resources"].find_one()
+        segment = database["metric_segments"].find_one(sort=[("lastSequence", -1)])
     assert stored is not None
-    assert stored["createdAt"] < stored["deletedAt"] < stored["modifiedAt"]
+    assert segment is not None
+    assert stored["createdAt"] < stored["deletedAt"] < segment["lastSequence"]

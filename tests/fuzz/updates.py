@@ -9,7 +9,7 @@ import bson
 import orjson
 
 from ingest.contract.documents import segment_runs
-from ingest.contract.merge import Change, change_of
+from ingest.contract.merge import Values, merge_values, values_of
 from ingest.contract.message import decode_message, encode_entry, encode_message
 from ingest.contract.parse import (
     InvalidUpdateError,
@@ -70,41 +70,45 @@ def _parser() -> UpdateParser:
 def _check_accepted(body: bytes, resource: dict[str, Any]) -> None:
     assert _parser().parse(orjson.dumps(resource)) == resource, "encoded again it is another"
     whole = _effect([body])
-    changes, points = whole
-    assert changes.keys() == {f"default/{resource['executionId']}"}
+    keys, values, points = whole
+    assert keys == {f"default/{resource['executionId']}"}
     for point in points:
         assert _CANONICAL.fullmatch(point["timestamp"])
         assert point.get("step", 0).__class__ is int
         assert point.get("labels", []) is not None
-    _check_stands(resource, points, *changes.values())
+    _check_stands(resource, points, values)
     for max_bytes in (1, 100, 1000):
         parts = split_resource(deepcopy(resource), FIRST_SEQUENCE, max_bytes)
         assert _effect(parts) == whole, "split, it means something else"
         assert _effect(parts[::-1] + parts) == whole, "its parts depend on order or repetition"
 
 
-def _effect(bodies: list[bytes]) -> tuple[dict[str, Change], list[Point]]:
-    """Return what accepted bodies of one sequence do, once a message has carried them."""
+def _effect(bodies: list[bytes]) -> tuple[set[str], dict[str, Values], list[Point]]:
+    """Return what accepted bodies of one sequence do, once a message has carried them.
+
+    That is: the keys of their resources, the values by section, and the points.
+    """
     entries = [encode_entry(FIRST_SEQUENCE, "request", "default", body) for body in bodies]
     unit, dead_letters = decode(encode_message(MESSAGE_ID, entries))
     assert dead_letters == [], "accepted, but a dead letter"
     assert unit is not None
     assert len(unit.entries) == len(bodies)
     _check_writes(unit)
-    changes: dict[str, Change] = {}
+    values: dict[str, Values] = {"tags": {}, "customInfo": {}}
     merger = PointMerger()
     for _, entry, run in unit.entries:
-        change = change_of(entry)
-        changes.setdefault(entry.key, change).merge(change)
+        for section, into in values.items():
+            merge_values(into, values_of(entry.sequence, entry.resource.get(section, ())))
         merger.add(run.sequence, run.points)
-    return changes, list(merger.take(None))
+    keys = {entry.key for _, entry, _ in unit.entries}
+    return keys, values, list(merger.take(None))
 
 
-def _check_stands(resource: dict[str, Any], points: list[Point], change: Change) -> None:
+def _check_stands(resource: dict[str, Any], points: list[Point], values: dict[str, Values]) -> None:
     """Check that nothing but duplicates was dropped, and of those the later one kept."""
-    for section, values in (("tags", change.tags), ("customInfo", change.custom_info)):
+    for section, of_section in values.items():
         sent = {item["name"]: item["value"] for item in resource.get(section, ())}
-        assert {name: value for name, (_, value) in values.items()} == sent
+        assert {name: value for name, (_, value) in of_section.items()} == sent
     expected = {}
     for metric in resource.get("metrics", ()):
         stamp, step = metric.get("timestamp"), metric.get("step")
@@ -166,7 +170,7 @@ def _check_writes(unit: Unit) -> None:
         for condition, update in upserts:
             bson.encode({"filter": condition, "update": update})
     keys = {entry.key for _, entry, _ in unit.entries}
-    assert {one["resource"] for one in writes.last} == keys
+    assert {one["resource"] for one in writes.last} == keys == writes.created.keys()
     stored = sorted(
         (sequence, len(points))
         for segment in writes.segments + writes.last

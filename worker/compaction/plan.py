@@ -96,7 +96,7 @@ def merged_runs(runs: Iterable[tuple[int, list[Point]]], deleted: int | None) ->
                 standing[identity(point)] = candidate
     for sequence, _, point in standing.values():
         points_of[sequence].append(point)
-    return [run_of(sequence, points, "") for sequence, points in sorted(points_of.items())]
+    return [run_of(sequence, points) for sequence, points in sorted(points_of.items())]
 
 
 def ids_before(seconds: float) -> bytes:
