@@ -50,7 +50,7 @@ class Dispatcher:
         try:
             response = await self._endpoint(method, path)(request, request_id)
         except ConnectionError:  # the client went away: aiohttp closes the connection
-            telemetry.REQUESTS.labels(_known(method), "aborted").inc()
+            telemetry.REQUESTS.count_aborted(_known(method))
             raise
         except Exception as error:  # noqa: BLE001 - it is told apart and logged
             failure = _failure(error, request_id)
@@ -112,9 +112,7 @@ def report(
 ) -> None:
     """Count and log one answered request: nothing that its client made up, but its request id."""
     method = _known(method)
-    requests, seconds = _counters(method, status)
-    requests.inc()
-    seconds.observe(duration_s)
+    telemetry.REQUESTS.count(method, status, duration_s)
     if failure is None and not log.isEnabledFor(logging.DEBUG):
         return
     fields: dict[str, Any] = {
@@ -134,18 +132,3 @@ def report(
 def _known(method: str) -> str:
     """Return the method as a label: clients may invent any number of them."""
     return method if method in _METHODS else "other"
-
-
-_counter_cache: dict[tuple[str, int], tuple[Any, Any]] = {}
-
-
-def _counters(method: str, status: int) -> tuple[Any, Any]:
-    """Return the counter and the histogram of an answer: looking up labels is slow."""
-    counters = _counter_cache.get((method, status))
-    if counters is None:
-        counters = (
-            telemetry.REQUESTS.labels(method, str(status)),
-            telemetry.REQUEST_SECONDS.labels(method),
-        )
-        _counter_cache[method, status] = counters
-    return counters

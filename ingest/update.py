@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from ingest import telemetry
 from ingest.body import BodyReader, is_small
 from ingest.budget import Hold
 from ingest.contract.message import encode_entry, resource_key
@@ -79,7 +78,6 @@ class UpdateEndpoint:
                 raise RequestError(
                     Error.BROKER_AWAY, [str(error)], retry_after_s=RETRY_AFTER_S
                 ) from error
-        telemetry.UPDATES_ACCEPTED.inc()
         return NoContent(request_id)
 
     def _take(

@@ -3,11 +3,10 @@
 motor is in maintenance; its successor, PyMongo's own asynchronous API, has the same calls.
 """
 
-from contextlib import suppress
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
-from pymongo.errors import CollectionInvalid, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from ingest.contract.documents import COLLECTIONS, INDEXES
 from ingest.runtime.urls import WRITE_CONCERN
@@ -18,6 +17,8 @@ DATABASE_ERRORS = (PyMongoError,)
 # Stored points repeat names, labels and the beginnings of timestamps: zstd needs about half of the
 # disk of MongoDB's default, snappy.
 _STORAGE_ENGINE = {"wiredTiger": {"configString": "block_compressor=zstd"}}
+
+_NAMESPACE_EXISTS = 48  # of the server's error_codes.yml
 
 Client = AsyncIOMotorClient[dict[str, Any]]
 Database = AsyncIOMotorDatabase[dict[str, Any]]
@@ -64,8 +65,13 @@ async def prepare_database(database: Database) -> None:
         DATABASE_ERRORS: the database is away; call again.
     """
     for collection in COLLECTIONS:
-        with suppress(CollectionInvalid):  # it exists
-            await database.create_collection(collection, storageEngine=_STORAGE_ENGINE)
+        try:
+            await database.create_collection(
+                collection, check_exists=False, storageEngine=_STORAGE_ENGINE
+            )
+        except OperationFailure as error:
+            if error.code != _NAMESPACE_EXISTS:
+                raise
     for collection, fields in INDEXES:
         await database[collection].create_index([(name, 1) for name in fields])
     async with await database.client.start_session(snapshot=True) as session:
