@@ -1,5 +1,6 @@
 """The tally of requests, as Prometheus reads it."""
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -46,7 +47,7 @@ def test_durations_are_counted_up_to_each_bound_the_bound_itself_included() -> N
     assert samples[bucket + "5.0"] == 3
     assert samples[bucket + "10.0"] == 4
     assert samples[bucket + "+Inf"] == samples["ingest_request_duration_seconds_count|PATCH"] == 5
-    assert samples["ingest_request_duration_seconds_sum|PATCH"] == 21.0022
+    assert samples["ingest_request_duration_seconds_sum|PATCH"] == pytest.approx(21.0022)
 
 
 def test_before_the_first_request_there_are_no_requests() -> None:
