@@ -28,6 +28,7 @@ from pamqp.commands import Basic
 
 from ingest import telemetry
 from ingest.budget import Budget
+from ingest.contract.compression import Compressor
 from ingest.contract.message import CONTENT_TYPE
 from ingest.contract.topology import ROUTING_KEY, UPDATES_EXCHANGE
 from ingest.group import Group
@@ -94,6 +95,7 @@ class Publisher:
         self._pump_scheduled = False
         self._loop = asyncio.get_running_loop()
         self._tasks = asyncio.TaskGroup()
+        self._compressor = Compressor()
         telemetry.MESSAGES_IN_FLIGHT.set_function(lambda: self._in_flight)
         telemetry.BROKER_CONNECTED.set_function(lambda: self.connected)
 
@@ -201,7 +203,7 @@ class Publisher:
             with broker_errors():
                 async with asyncio.timeout_at(group.deadline):
                     await channel.basic_publish(
-                        group.message(),
+                        self._compressor.compress(group.message()),
                         exchange=UPDATES_EXCHANGE.name,
                         routing_key=ROUTING_KEY,
                         properties=properties,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aiormq.abc import AbstractChannel as UnderlayChannel
 
+from ingest.contract.compression import decompressed_bytes
 from ingest.contract.topology import DEAD_LETTER_QUEUE, UPDATES_QUEUE
 from ingest.runtime.broker import (
     CONNECT_TIMEOUT_S,
@@ -29,6 +30,9 @@ class Delivery:
     """A message with what is needed to ack it."""
 
     body: bytes
+    message_bytes: int
+    """How large the message is once it is decompressed."""
+
     tag: int
     channel: UnderlayChannel
     give_up: Callable[[], None]
@@ -69,11 +73,11 @@ class Consumer:
     async def take_batch(self, max_messages: int, max_bytes: int) -> list[Delivery]:
         """Wait for a delivery; return it with what else has arrived, within the limits."""
         first = await self._deliveries.get()
-        batch, size = [first], len(first.body)
+        batch, size = [first], first.message_bytes
         while len(batch) < max_messages and size < max_bytes and not self._deliveries.empty():
             delivery = self._deliveries.get_nowait()
             batch.append(delivery)
-            size += len(delivery.body)
+            size += delivery.message_bytes
         return batch
 
     async def stop(self) -> None:
@@ -102,7 +106,13 @@ class Consumer:
 
         async def deliver(message: AbstractIncomingMessage) -> None:
             if message.delivery_tag is not None:
-                delivery = Delivery(message.body, message.delivery_tag, underlay, lost.set)
+                delivery = Delivery(
+                    message.body,
+                    _message_bytes(message.body),
+                    message.delivery_tag,
+                    underlay,
+                    lost.set,
+                )
                 self._deliveries.put_nowait(delivery)
 
         if not self._stopped:
@@ -119,6 +129,13 @@ class Consumer:
             # They belong to a channel that is gone, and will be delivered again.
             while not self._deliveries.empty():
                 self._deliveries.get_nowait()
+
+
+def _message_bytes(body: bytes) -> int:
+    try:
+        return decompressed_bytes(body)
+    except ValueError:  # it will be a dead letter
+        return len(body)
 
 
 async def _check_queues(channel: AbstractChannel) -> None:

@@ -1,4 +1,4 @@
-"""The message on the queue: a group of entries, as JSON, with a version.
+"""The message on the queue: a group of entries, as JSON, with a version. Compressed if it is large.
 
     {"version": 1, "id": "<24 hex digits>", "entries": [
         {"sequence": n, "requestId": "...", "resourceGroup": "...", "resource": {...}}]}
@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import jsonschema_rs
 import orjson
 
+from ingest.contract.compression import decompress
 from ingest.contract.resource import EXECUTION_ID_PATTERN, MAX_STEP, RESOURCE_GROUP_PATTERN
 
 VERSION = 1
 MESSAGE_ID_BYTES = 12
 # How many levels deeper a resource is nested in a message: message, entries, entry.
 ENVELOPE_LEVELS = 3
-CONTENT_TYPE = "application/json"
+CONTENT_TYPE = "application/json"  # also of those that are compressed: they say so themselves
 
 
 class UndecodableMessageError(ValueError):
@@ -90,9 +91,11 @@ def decode_message(body: bytes) -> Message:
         UndecodableMessageError: not JSON, not a message, or of an unknown version.
     """
     try:
-        message = orjson.loads(body)
+        message = orjson.loads(decompress(body))
     except orjson.JSONDecodeError as error:
         raise UndecodableMessageError(f"not JSON: {error}") from error
+    except ValueError as error:
+        raise UndecodableMessageError(str(error)) from error
     if not isinstance(message, dict) or "version" not in message:
         raise UndecodableMessageError("not a message: it has no version")
     version = message["version"]

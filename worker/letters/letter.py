@@ -15,6 +15,8 @@ from typing import Any
 import orjson
 from aio_pika.abc import AbstractIncomingMessage
 
+from ingest.contract.compression import decompress
+
 SHORT_ID_DIGITS = 12
 SHA256_DIGITS = 64
 _BROKER_DETAIL = "delivered too often: each worker that took it died or lost the broker"
@@ -64,8 +66,8 @@ class Letter:
     def entries(self) -> list[Any] | None:
         """The entries of the message, of whatever version; None if there is no finding them."""
         try:
-            message = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
+            message = orjson.loads(decompress(self.body))
+        except ValueError:
             return None
         entries = message.get("entries") if isinstance(message, dict) else None
         return entries if isinstance(entries, list) else None

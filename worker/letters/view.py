@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ingest.contract.compression import decompress
 from worker.letters.letter import Letter
 from worker.letters.printable import hexdump, printable, shortened, size
 
@@ -204,8 +205,9 @@ def _plain(value: Any) -> str:
 def _body_lines(body: bytes) -> Iterator[str]:
     """Yield the body as indented JSON if it is JSON, else as a dump of its bytes."""
     try:
-        text = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # the latter: nested too deeply
+        message = orjson.loads(decompress(body))
+        text = orjson.dumps(message, option=orjson.OPT_INDENT_2).decode()
+    except (ValueError, orjson.JSONEncodeError):  # the latter: nested too deeply
         yield from hexdump(body)
     else:
         for line in text.split("\n"):
