@@ -1,14 +1,22 @@
-"""The consumer: from the queue to deliveries, and acks back."""
+"""The consumer: from the queues to deliveries, and acks back."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq.abc import AbstractChannel as UnderlayChannel
 
-from ingest.contract.topology import DEAD_LETTER_QUEUE, UPDATES_QUEUE
+from ingest.contract.topology import (
+    DEAD_LETTER_QUEUE,
+    MAX_UPDATES_QUEUES,
+    Queue,
+    updates_queue,
+    updates_queues,
+)
 from ingest.runtime.broker import (
     CONNECT_TIMEOUT_S,
     BrokerError,
@@ -51,16 +59,28 @@ class Delivery:
 
 
 class Consumer:
-    """Consume the queue of updates, over every connection that it takes."""
+    """Consume the queues of updates, over every connection that it takes.
 
-    def __init__(self, url: str, prefetch_messages: int) -> None:
+    Each queue has a channel of its own, so that one without a leader does not keep the others from
+    being consumed. A queue beyond `queues` that is there all the same is consumed as well: whoever
+    lowers the number must not lose what is on it.
+    """
+
+    def __init__(self, url: str, prefetch_messages: int, queues: int) -> None:
+        """Consume so many queues; the messages prefetched are divided among them."""
         self._url = url
         self._prefetch_messages = prefetch_messages
+        self._queues = queues
         self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
         self._stopped = False
-        self._consuming: tuple[UnderlayChannel, str] | None = None
-        self.connected = False
+        # By the queue's name: the channel, and the consumer's tag.
+        self._consumed: dict[str, tuple[UnderlayChannel, str]] = {}
         telemetry.BROKER_CONNECTED.set_function(lambda: self.connected)
+
+    @property
+    def connected(self) -> bool:
+        """Whether any queue is consumed."""
+        return bool(self._consumed)
 
     async def run(self) -> None:
         """Consume until cancelled. Deliveries that were not acked by then come again."""
@@ -79,13 +99,13 @@ class Consumer:
     async def stop(self) -> None:
         """Have the broker send no more deliveries; acks still work."""
         self._stopped = True
-        if self._consuming is not None:
-            channel, consumer_tag = self._consuming
-            try:
-                with broker_errors():
-                    await channel.basic_cancel(consumer_tag, timeout=CONNECT_TIMEOUT_S)
-            except BrokerError as error:
-                log.info("could not cancel the consumer", extra={"reason": str(error)})
+        try:
+            with broker_errors():
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    for channel, consumer_tag in list(self._consumed.values()):
+                        await channel.basic_cancel(consumer_tag)
+        except BrokerError as error:
+            log.info("could not cancel the consumers", extra={"reason": str(error)})
 
     async def _use(self, connection: AbstractConnection) -> None:
         """Consume over one connection until it is lost (see broker.keep_connected)."""
@@ -93,45 +113,95 @@ class Consumer:
         connection.close_callbacks.add(lambda *_: lost.set())
         channel = await connection.channel(publisher_confirms=False)
         channel.close_callbacks.add(lambda *_: lost.set())
-        await declare_topology(channel)
-        await channel.set_qos(prefetch_count=self._prefetch_messages)
+        await declare_topology(channel, self._queues)
+        queues = [*updates_queues(self._queues), *await _further(connection, self._queues)]
+        prefetch_messages = max(1, self._prefetch_messages // len(queues))
+        telemetry.QUEUE_MESSAGES.clear()
+        try:
+            while not lost.is_set():
+                for queue in queues:
+                    if not (lost.is_set() or self._stopped or queue.name in self._consumed):
+                        await self._consume(connection, queue, prefetch_messages, lost)
+                if not (self._consumed or self._stopped):
+                    raise BrokerError("no queue can be consumed")
+                await _check_queues(channel, queues)
+                await _wait(lost, _QUEUE_CHECK_S)
+        finally:
+            self._consumed.clear()
+            # They belong to channels that are gone, and will be delivered again.
+            while not self._deliveries.empty():
+                self._deliveries.get_nowait()
+
+    async def _consume(
+        self,
+        connection: AbstractConnection,
+        queue: Queue,
+        prefetch_messages: int,
+        lost: asyncio.Event,
+    ) -> None:
+        """Begin to consume a queue. If that fails nothing changes: it may have no leader now."""
+        channel = await connection.channel(publisher_confirms=False)
         underlay = await channel.get_underlay_channel()
-        # The broker cancels a consumer whose queue is deleted: declare it again.
-        underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
-        queue = await channel.get_queue(UPDATES_QUEUE.name, ensure=False)
 
         async def deliver(message: AbstractIncomingMessage) -> None:
             if message.delivery_tag is not None:
                 delivery = Delivery(message.body, message.delivery_tag, underlay, lost.set)
                 self._deliveries.put_nowait(delivery)
 
-        if not self._stopped:
-            consumer_tag = await queue.consume(deliver, timeout=CONNECT_TIMEOUT_S)
-            self._consuming = (underlay, consumer_tag)
-        self.connected = True
         try:
-            while not lost.is_set():
-                await _check_queues(channel)
-                await _wait(lost, _QUEUE_CHECK_S)
-        finally:
-            self.connected = False
-            self._consuming = None
-            # They belong to a channel that is gone, and will be delivered again.
-            while not self._deliveries.empty():
-                self._deliveries.get_nowait()
+            with broker_errors():
+                await channel.set_qos(prefetch_count=prefetch_messages, timeout=CONNECT_TIMEOUT_S)
+                found = await channel.get_queue(queue.name, ensure=False)
+                consumer_tag = await found.consume(deliver, timeout=CONNECT_TIMEOUT_S)
+        except BrokerError as error:
+            log.warning(
+                "a queue cannot be consumed", extra={"queue": queue.name, "reason": str(error)}
+            )
+            with suppress(BrokerError), broker_errors():
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    await channel.close()
+            return
+        channel.close_callbacks.add(lambda *_: lost.set())
+        # The broker cancels a consumer whose queue is deleted: declare it again.
+        underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
+        self._consumed[queue.name] = (underlay, consumer_tag)
 
 
-async def _check_queues(channel: AbstractChannel) -> None:
-    """Note how many messages are ready on both queues.
+async def _further(connection: AbstractConnection, number: int) -> list[Queue]:
+    """Return the queues of updates that are there beyond so many."""
+    further: list[Queue] = []
+    while number < MAX_UPDATES_QUEUES and await _exists(connection, updates_queue(number)):
+        further.append(updates_queue(number))
+        number += 1
+    if further:
+        log.warning(
+            "there are more queues than UPDATE_QUEUES says: these are consumed, too",
+            extra={"queues": [queue.name for queue in further]},
+        )
+    return further
+
+
+async def _exists(connection: AbstractConnection, queue: Queue) -> bool:
+    # A channel of its own, since it does not survive a "no".
+    channel = await connection.channel(publisher_confirms=False)
+    try:
+        await channel.declare_queue(queue.name, passive=True, timeout=CONNECT_TIMEOUT_S)
+    except ChannelNotFoundEntity:
+        return False
+    await channel.close()
+    return True
+
+
+async def _check_queues(channel: AbstractChannel, updates: Sequence[Queue]) -> None:
+    """Note how many messages are ready on the queues of updates, and of dead letters.
 
     Only here do dead letters show that the broker made (an update that reached the delivery
     limit): the counter by reason knows those that a worker published. What `dead-letters` holds
     while it walks the queue is not ready, and so not counted.
     """
-    for name, gauge in (
-        (UPDATES_QUEUE.name, telemetry.QUEUE_MESSAGES),
-        (DEAD_LETTER_QUEUE.name, telemetry.DEAD_LETTER_MESSAGES),
-    ):
+    gauges = {queue.name: telemetry.QUEUE_MESSAGES.labels(queue.name) for queue in updates}
+    gauges[DEAD_LETTER_QUEUE.name] = telemetry.DEAD_LETTER_MESSAGES
+    for name, gauge in gauges.items():
         queue = await channel.declare_queue(name, passive=True, timeout=CONNECT_TIMEOUT_S)
         gauge.set(queue.declaration_result.message_count or 0)
 

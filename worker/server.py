@@ -31,7 +31,9 @@ class Worker:
             settings.mongodb_url, "worker", DATABASE_TIMEOUT_S, WRITE_TIMEOUT_S
         )
         self._store = Store(self._client[settings.mongodb_database])
-        self._consumer = Consumer(settings.amqp_url, settings.prefetch_messages)
+        self._consumer = Consumer(
+            settings.amqp_url, settings.prefetch_messages, settings.update_queues
+        )
         self._compactor = Compactor(
             CompactionStore(self._client[settings.mongodb_database]),
             settings.compact_after_segments,

@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
 from yarl import URL
 
-from ingest.contract.topology import EXCHANGES, QUEUES
+from ingest.contract.topology import DEAD_LETTER_QUEUE, EXCHANGES, Queue, updates_queues
 from ingest.runtime.backoff import backoff_s
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,10 @@ class QueueRefusedError(BrokerError):
     """The queue itself said no (nack), for example since it is full. The connection works."""
 
 
+class QueueGoneError(BrokerError):
+    """The message was returned: no queue is bound to its routing key. The connection works."""
+
+
 @contextmanager
 def broker_errors() -> Iterator[None]:
     """Turn whatever aio-pika and aiormq raise inside the block into BrokerError.
@@ -52,7 +56,7 @@ def broker_errors() -> Iterator[None]:
     try:
         yield
     except PublishError as error:  # a DeliveryError, too
-        raise BrokerError("the message was returned: its queue is gone") from error
+        raise QueueGoneError("the message was returned: its queue is gone") from error
     except DeliveryError as error:
         raise QueueRefusedError("the queue refused the message") from error
     except (*CONNECTION_EXCEPTIONS, TimeoutError, EOFError) as error:
@@ -116,19 +120,28 @@ async def close(connection: AbstractConnection) -> None:
         closing.cancel()
 
 
-async def declare_topology(channel: AbstractChannel) -> None:
-    """Declare every exchange and queue of the contract. Safe to repeat.
+async def declare_topology(channel: AbstractChannel, queues: int = 1) -> None:
+    """Declare the contract's exchanges and queues, so many of them for updates. Safe to repeat.
 
     Raises whatever the libraries do: see broker_errors.
     """
     async with asyncio.timeout(CONNECT_TIMEOUT_S):
         for exchange in EXCHANGES:
             await channel.declare_exchange(exchange.name, "direct", durable=True)
-        for queue in QUEUES:
-            declared = await channel.declare_queue(
-                queue.name, durable=True, arguments=dict(queue.arguments)
-            )
-            await declared.bind(queue.exchange.name, queue.routing_key)
+    for queue in (DEAD_LETTER_QUEUE, *updates_queues(queues)):
+        await declare_queue(channel, queue)
+
+
+async def declare_queue(channel: AbstractChannel, queue: Queue) -> None:
+    """Declare one queue, with its binding. Safe to repeat.
+
+    Raises whatever the libraries do: see broker_errors.
+    """
+    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        declared = await channel.declare_queue(
+            queue.name, durable=True, arguments=dict(queue.arguments)
+        )
+        await declared.bind(queue.exchange.name, queue.routing_key)
 
 
 async def keep_connected(
