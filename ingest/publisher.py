@@ -250,7 +250,7 @@ class Publisher:
         self._connection_lost = lost = asyncio.Event()
         self._answered_at = -math.inf  # so that a probe without a confirm ends the connection
         connection.close_callbacks.add(lambda *_: lost.set())
-        queues = self._limits.update_queues
+        queues = updates_queues(self._limits.update_queues)
         async with connection.channel(publisher_confirms=False) as channel:
             await declare_topology(channel, queues)
         lanes = Lanes(
@@ -262,7 +262,7 @@ class Publisher:
             self._tasks.create_task,
         )
         try:
-            await lanes.open(updates_queues(queues))
+            await lanes.open(queues)
             self._lanes = lanes
             await lost.wait()
         finally:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
@@ -58,23 +59,29 @@ class Delivery:
             self.give_up()
 
 
+class _GoneError(Exception):
+    """A queue that nobody declares is no longer there."""
+
+
 class Consumer:
     """Consume the queues of updates, over every connection that it takes.
 
-    Each queue has a channel of its own, so that one without a leader does not keep the others from
-    being consumed. A queue beyond `queues` that is there all the same is consumed as well: whoever
-    lowers the number must not lose what is on it.
+    Each queue has a connection of its own: RabbitMQ 3.10 closes the whole connection that consumes
+    a queue without a leader. A queue beyond `queues` that is there all the same is consumed as
+    well: whoever lowers the number must not lose what is on it.
     """
 
     def __init__(self, url: str, prefetch_messages: int, queues: int) -> None:
         """Consume so many queues; the messages prefetched are divided among them."""
         self._url = url
-        self._prefetch_messages = prefetch_messages
-        self._queues = queues
+        self._prefetch_messages = max(1, prefetch_messages // queues)
+        self._queues = updates_queues(queues)
         self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._tasks = asyncio.TaskGroup()
         self._stopped = False
         # By the queue's name: the channel, and the consumer's tag.
         self._consumed: dict[str, tuple[UnderlayChannel, str]] = {}
+        self._further: set[Queue] = set()
         telemetry.BROKER_CONNECTED.set_function(lambda: self.connected)
 
     @property
@@ -84,7 +91,10 @@ class Consumer:
 
     async def run(self) -> None:
         """Consume until cancelled. Deliveries that were not acked by then come again."""
-        await keep_connected(self._url, "worker", self._use)
+        async with self._tasks:
+            for queue in self._queues:
+                use = partial(self._use, queue)
+                self._tasks.create_task(keep_connected(self._url, "worker", use))
 
     async def take_batch(self, max_messages: int, max_bytes: int) -> list[Delivery]:
         """Wait for a delivery; return it with what else has arrived, within the limits."""
@@ -99,111 +109,111 @@ class Consumer:
     async def stop(self) -> None:
         """Have the broker send no more deliveries; acks still work."""
         self._stopped = True
-        try:
-            with broker_errors():
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    for channel, consumer_tag in list(self._consumed.values()):
-                        await channel.basic_cancel(consumer_tag)
-        except BrokerError as error:
-            log.info("could not cancel the consumers", extra={"reason": str(error)})
+        await asyncio.gather(*(_cancel(*consumed) for consumed in self._consumed.values()))
 
-    async def _use(self, connection: AbstractConnection) -> None:
-        """Consume over one connection until it is lost (see broker.keep_connected)."""
-        lost = asyncio.Event()
-        connection.close_callbacks.add(lambda *_: lost.set())
+    async def _use(self, queue: Queue, connection: AbstractConnection) -> None:
+        """Consume a queue over one connection until it is lost (see broker.keep_connected)."""
         channel = await connection.channel(publisher_confirms=False)
-        channel.close_callbacks.add(lambda *_: lost.set())
-        await declare_topology(channel, self._queues)
-        queues = [*updates_queues(self._queues), *await _further(connection, self._queues)]
-        prefetch_messages = max(1, self._prefetch_messages // len(queues))
-        telemetry.QUEUE_MESSAGES.clear()
-        try:
-            while not lost.is_set():
-                for queue in queues:
-                    if not (lost.is_set() or self._stopped or queue.name in self._consumed):
-                        await self._consume(connection, queue, prefetch_messages, lost)
-                if not (self._consumed or self._stopped):
-                    raise BrokerError("no queue can be consumed")
-                await _check_queues(channel, queues)
-                await _wait(lost, _QUEUE_CHECK_S)
-        finally:
-            self._consumed.clear()
-            # They belong to channels that are gone, and will be delivered again.
-            while not self._deliveries.empty():
-                self._deliveries.get_nowait()
+        if queue in self._further:
+            if not await _exists(connection, queue):
+                raise _GoneError
+        else:
+            await declare_topology(channel, [queue])
+        if queue == self._queues[0]:
+            await self._look_further(connection)
+        await self._consume(queue, connection, channel)
 
     async def _consume(
-        self,
-        connection: AbstractConnection,
-        queue: Queue,
-        prefetch_messages: int,
-        lost: asyncio.Event,
+        self, queue: Queue, connection: AbstractConnection, channel: AbstractChannel
     ) -> None:
-        """Begin to consume a queue. If that fails nothing changes: it may have no leader now."""
-        channel = await connection.channel(publisher_confirms=False)
+        lost = asyncio.Event()
+        connection.close_callbacks.add(lambda *_: lost.set())
+        channel.close_callbacks.add(lambda *_: lost.set())
+        prefetch_messages = 1 if queue in self._further else self._prefetch_messages
+        await channel.set_qos(prefetch_count=prefetch_messages)
         underlay = await channel.get_underlay_channel()
+        # The broker cancels a consumer whose queue is deleted: declare it again.
+        underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
 
         async def deliver(message: AbstractIncomingMessage) -> None:
             if message.delivery_tag is not None:
                 delivery = Delivery(message.body, message.delivery_tag, underlay, lost.set)
                 self._deliveries.put_nowait(delivery)
 
+        found = await channel.get_queue(queue.name, ensure=False)
         try:
-            with broker_errors():
-                await channel.set_qos(prefetch_count=prefetch_messages, timeout=CONNECT_TIMEOUT_S)
-                found = await channel.get_queue(queue.name, ensure=False)
+            if not self._stopped:
                 consumer_tag = await found.consume(deliver, timeout=CONNECT_TIMEOUT_S)
-        except BrokerError as error:
-            log.warning(
-                "a queue cannot be consumed", extra={"queue": queue.name, "reason": str(error)}
-            )
-            with suppress(BrokerError), broker_errors():
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    await channel.close()
-            return
-        channel.close_callbacks.add(lambda *_: lost.set())
-        # The broker cancels a consumer whose queue is deleted: declare it again.
-        underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
-        self._consumed[queue.name] = (underlay, consumer_tag)
+                self._consumed[queue.name] = (underlay, consumer_tag)
+            while not lost.is_set():
+                await self._check(queue, channel)
+                await _wait(lost, _QUEUE_CHECK_S)
+        finally:
+            self._consumed.pop(queue.name, None)
+            self._forget(underlay)
+
+    def _forget(self, channel: UnderlayChannel) -> None:
+        """Drop the deliveries of a channel that is gone: they will come again."""
+        for _ in range(self._deliveries.qsize()):
+            delivery = self._deliveries.get_nowait()
+            if delivery.channel is not channel:
+                self._deliveries.put_nowait(delivery)
+
+    async def _check(self, queue: Queue, channel: AbstractChannel) -> None:
+        """Note how many messages are ready on a queue; with the first, also how many dead letters.
+
+        Only here do dead letters show that the broker made (an update that reached the delivery
+        limit): the counter by reason knows those that a worker published. What `dead-letters`
+        holds while it walks the queue is not ready, and so not counted.
+        """
+        telemetry.QUEUE_MESSAGES.labels(queue.name).set(await _ready(channel, queue))
+        if queue == self._queues[0]:
+            telemetry.DEAD_LETTER_MESSAGES.set(await _ready(channel, DEAD_LETTER_QUEUE))
+
+    async def _look_further(self, connection: AbstractConnection) -> None:
+        """Begin to consume the queues that are there beyond the number."""
+        for number in range(len(self._queues), MAX_UPDATES_QUEUES):
+            queue = updates_queue(number)
+            if not await _exists(connection, queue):
+                return
+            if queue not in self._further:
+                log.warning(
+                    "there is a queue beyond UPDATE_QUEUES: consumed, too",
+                    extra={"queue": queue.name},
+                )
+                self._further.add(queue)
+                self._tasks.create_task(self._consume_further(queue))
+
+    async def _consume_further(self, queue: Queue) -> None:
+        """Consume a queue, one message at a time, until it is deleted."""
+        with suppress(_GoneError):
+            await keep_connected(self._url, "worker", partial(self._use, queue))
+        self._further.remove(queue)
+        with suppress(KeyError):
+            telemetry.QUEUE_MESSAGES.remove(queue.name)
 
 
-async def _further(connection: AbstractConnection, number: int) -> list[Queue]:
-    """Return the queues of updates that are there beyond so many."""
-    further: list[Queue] = []
-    while number < MAX_UPDATES_QUEUES and await _exists(connection, updates_queue(number)):
-        further.append(updates_queue(number))
-        number += 1
-    if further:
-        log.warning(
-            "there are more queues than UPDATE_QUEUES says: these are consumed, too",
-            extra={"queues": [queue.name for queue in further]},
-        )
-    return further
+async def _cancel(channel: UnderlayChannel, consumer_tag: str) -> None:
+    try:
+        with broker_errors():
+            await channel.basic_cancel(consumer_tag, timeout=CONNECT_TIMEOUT_S)
+    except BrokerError as error:
+        log.info("could not cancel a consumer", extra={"reason": str(error)})
 
 
 async def _exists(connection: AbstractConnection, queue: Queue) -> bool:
-    # A channel of its own, since it does not survive a "no".
     channel = await connection.channel(publisher_confirms=False)
     try:
-        await channel.declare_queue(queue.name, passive=True, timeout=CONNECT_TIMEOUT_S)
-    except ChannelNotFoundEntity:
+        await _ready(channel, queue)
+    except ChannelNotFoundEntity:  # the channel does not survive it
         return False
     await channel.close()
     return True
 
 
-async def _check_queues(channel: AbstractChannel, updates: Sequence[Queue]) -> None:
-    """Note how many messages are ready on the queues of updates, and of dead letters.
-
-    Only here do dead letters show that the broker made (an update that reached the delivery
-    limit): the counter by reason knows those that a worker published. What `dead-letters` holds
-    while it walks the queue is not ready, and so not counted.
-    """
-    gauges = {queue.name: telemetry.QUEUE_MESSAGES.labels(queue.name) for queue in updates}
-    gauges[DEAD_LETTER_QUEUE.name] = telemetry.DEAD_LETTER_MESSAGES
-    for name, gauge in gauges.items():
-        queue = await channel.declare_queue(name, passive=True, timeout=CONNECT_TIMEOUT_S)
-        gauge.set(queue.declaration_result.message_count or 0)
+async def _ready(channel: AbstractChannel, queue: Queue) -> int:
+    found = await channel.declare_queue(queue.name, passive=True, timeout=CONNECT_TIMEOUT_S)
+    return found.declaration_result.message_count or 0
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

@@ -33,7 +33,7 @@ class Queue:
     name: str
     exchange: Exchange
     routing_key: str
-    arguments: Mapping[str, str | int] = field(default_factory=dict)
+    arguments: Mapping[str, str | int] = field(default_factory=dict, hash=False)
 
 
 UPDATES_EXCHANGE = Exchange("metrics.updates")

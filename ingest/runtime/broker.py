@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import aio_pika
@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
 from yarl import URL
 
-from ingest.contract.topology import DEAD_LETTER_QUEUE, EXCHANGES, Queue, updates_queues
+from ingest.contract.topology import DEAD_LETTER_QUEUE, EXCHANGES, UPDATES_QUEUE, Queue
 from ingest.runtime.backoff import backoff_s
 
 log = logging.getLogger(__name__)
@@ -120,15 +120,17 @@ async def close(connection: AbstractConnection) -> None:
         closing.cancel()
 
 
-async def declare_topology(channel: AbstractChannel, queues: int = 1) -> None:
-    """Declare the contract's exchanges and queues, so many of them for updates. Safe to repeat.
+async def declare_topology(
+    channel: AbstractChannel, updates: Iterable[Queue] = (UPDATES_QUEUE,)
+) -> None:
+    """Declare all that the contract names, of the queues of updates those given. Safe to repeat.
 
     Raises whatever the libraries do: see broker_errors.
     """
     async with asyncio.timeout(CONNECT_TIMEOUT_S):
         for exchange in EXCHANGES:
             await channel.declare_exchange(exchange.name, "direct", durable=True)
-    for queue in (DEAD_LETTER_QUEUE, *updates_queues(queues)):
+    for queue in (DEAD_LETTER_QUEUE, *updates):
         await declare_queue(channel, queue)
 
 
