@@ -79,7 +79,7 @@ async def _filtered(
     result = []
     for start in range(0, len(resources), step):
         part = resources[start : start + step]
-        ids = [value_id(resource["_id"], name) for resource in part for name in names]
+        ids = {value_id(one["_id"], name): one["_id"] for one in part for name in names}
         stored = {tag["_id"]: tag["entry"] for tag in await snapshot.tags_by_id(ids)}
         for resource in part:
             tags = {

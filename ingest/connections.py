@@ -40,6 +40,7 @@ _MAX_REFUSALS = 256
 # operations port, and a full backlog that is accepted before it can be refused.
 _OTHER_FILES = BACKLOG + _MAX_REFUSALS + 768
 _LONGEST_CHECK_PAUSE_S = 1.0
+_TURNS_TO_ACCEPT = 3
 # In aiohttp's messages, what was sent follows on one of these.
 _SENT = re.compile(r"[:'\"\n]")
 
@@ -81,10 +82,12 @@ class GatewayServer(web.Server):
         self._limits = limits
         self._open: set[_Connection] = set()
         self._refusals: set[Refusal] = set()
+        self._arrived = 0
         telemetry.CONNECTIONS.set_function(lambda: len(self._open))
 
     def __call__(self) -> asyncio.Protocol:  # type: ignore[override]  # becomes aiohttp's later
         """Make the protocol of a new connection, before it is known whether it may stay."""
+        self._arrived += 1
         return _Arrival(self)
 
     @asynccontextmanager
@@ -96,6 +99,18 @@ class GatewayServer(web.Server):
                 yield
             finally:
                 checking.cancel()
+
+    async def accept_waiting(self) -> None:
+        """Accept what the kernel has connected for us: it would be reset when we stop listening.
+
+        The event loop accepts a few in each turn, and we cannot see how many there are.
+        """
+        for _ in range(BACKLOG):
+            arrived = self._arrived
+            for _ in range(_TURNS_TO_ACCEPT):
+                await asyncio.sleep(0)
+            if self._arrived == arrived:
+                return
 
     async def _check(self) -> None:
         limits = self._limits

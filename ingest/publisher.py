@@ -2,14 +2,16 @@
 
 A request's entry joins the group that is being collected. A group is published as soon as no
 message waits for its confirm, or, if it is large enough to be worth a message, while fewer than
-`max_messages_in_flight` do. So an idle gateway publishes at once, and a busy one puts everything
-that arrives during a confirm into the next message: one confirm answers many requests. Publishing
-a message costs both gateway and broker as much as several small updates. There is no linger.
+`max_messages_in_flight` do on one of the queues. So an idle gateway publishes at once, and a busy
+one puts everything that arrives during a confirm into the next message: one confirm answers many
+requests. Publishing a message costs both gateway and broker as much as several small updates.
+There is no linger.
 
 What can go wrong ends in one answer: PublishError, 503, nothing promised. While there is no
 working connection the breaker is open and submitting fails at once. A connection counts as
-working once a probe, a message without entries, was confirmed by the queue itself: a broker in
-alarm accepts connections but confirms nothing.
+working once a probe, a message without entries, was confirmed by a queue itself: a broker in
+alarm accepts connections but confirms nothing. Which of several queues a message takes is for
+`lanes`; one that a queue did not take is published on another.
 """
 
 import asyncio
@@ -19,23 +21,19 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import cast
 
-from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractConnection
-from aiormq import Channel
-from pamqp.commands import Basic
 
 from ingest import telemetry
 from ingest.budget import Budget
 from ingest.contract.compression import Compressor
-from ingest.contract.message import CONTENT_TYPE
-from ingest.contract.topology import ROUTING_KEY, UPDATES_EXCHANGE
+from ingest.contract.topology import updates_queues
 from ingest.group import Group
+from ingest.lanes import Lane, Lanes
 from ingest.runtime.broker import (
     BrokerError,
+    QueueGoneError,
     QueueRefusedError,
-    broker_errors,
     declare_topology,
     keep_connected,
 )
@@ -62,6 +60,7 @@ class PublisherLimits:
     max_group_entries: int
     max_messages_in_flight: int
     confirm_timeout_s: float
+    update_queues: int
 
 
 class Publisher:
@@ -87,22 +86,26 @@ class Publisher:
         self._sequences = sequences
         self._unseen = unseen
         self._origin = origin
-        self._channel: Channel | None = None
+        self._lanes: Lanes | None = None
         self._connection_lost = asyncio.Event()
         self._answered_at = -math.inf
         self._groups: deque[Group] = deque()
-        self._in_flight = 0
         self._pump_scheduled = False
         self._loop = asyncio.get_running_loop()
         self._tasks = asyncio.TaskGroup()
         self._compressor = Compressor()
-        telemetry.MESSAGES_IN_FLIGHT.set_function(lambda: self._in_flight)
+        telemetry.MESSAGES_IN_FLIGHT.set_function(
+            lambda: 0 if self._lanes is None else self._lanes.in_flight
+        )
+        telemetry.WORKING_QUEUES.set_function(
+            lambda: 0 if self._lanes is None else self._lanes.working
+        )
         telemetry.BROKER_CONNECTED.set_function(lambda: self.connected)
 
     @property
     def connected(self) -> bool:
-        """Whether the breaker is closed: the queue has confirmed something on this connection."""
-        return self._channel is not None
+        """Whether the breaker is closed: a queue has confirmed something on this connection."""
+        return self._lanes is not None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -122,7 +125,7 @@ class Publisher:
         Raises:
             PublishError: no broker, no confirm in time, or the queue refused a message.
         """
-        if self._channel is None:
+        if self._lanes is None:
             raise PublishError("no working connection to the broker")
         waiters = []
         for entry in entries:
@@ -155,21 +158,21 @@ class Publisher:
         now = self._loop.time()
         while self._groups and self._groups[0].deadline <= now:
             self._groups.popleft().fail(PublishError("the broker is too slow"))
+        lanes = self._lanes
         while (
             self._groups
-            and self._channel is not None
-            and self._in_flight < self._limits.max_messages_in_flight
-            and (not self._in_flight or _is_worth_a_message(self._groups[0]))
+            and lanes is not None
+            and (not lanes.is_waiting() or _is_worth_a_message(self._groups[0]))
+            and (lane := lanes.take()) is not None
         ):
-            self._in_flight += 1
-            self._tasks.create_task(self._commit(self._groups.popleft(), self._channel))
+            self._tasks.create_task(self._commit(self._groups.popleft(), lane))
 
-    async def _commit(self, group: Group, channel: Channel) -> None:
-        """Publish one group and tell its requests how it went."""
+    async def _commit(self, group: Group, lane: Lane) -> None:
+        """Publish one group and tell its requests how it went. It is counted on the lane."""
         error: Exception = PublishError("the gateway was stopped")
         started = self._loop.time()
         try:
-            await self._publish(group, channel)
+            await self._publish_somewhere(group, lane)
         except PublishError as refused:
             error = refused
         except Exception:  # a bug, here or in a library, must not end all that is in flight
@@ -183,47 +186,61 @@ class Publisher:
             group.confirm()
         finally:
             group.fail(error)  # whoever was not told yet, also when this task is cancelled
-            self._in_flight -= 1
             self._pump()
 
-    async def _publish(self, group: Group, channel: Channel) -> None:
+    async def _publish_somewhere(self, group: Group, lane: Lane) -> None:
+        """Publish on a lane, on which the group is counted; if its queue takes nothing, on another.
+
+        The message is the same each time: should two queues hold it, it is applied once.
+
+        Raises:
+            PublishError: no confirm.
+        """
+        body = self._compressor.compress(group.message())
+        while True:
+            try:
+                await self._publish(group, body, lane)
+            except (QueueRefusedError, QueueGoneError) as error:
+                other = None if self._lanes is None else self._lanes.take_other(lane)
+                if other is None:
+                    raise PublishError(str(error)) from error
+            else:
+                return
+            finally:
+                lane.in_flight -= 1
+            lane = other
+
+    async def _publish(self, group: Group, body: bytes, lane: Lane) -> None:
         """Publish and wait for the confirm, within the group's deadline.
 
         Raises:
+            QueueRefusedError, QueueGoneError: the queue did not take it. A lane that has others
+                beside it is left alone; else a queue that is gone is declared again by a new
+                connection.
             PublishError: no confirm. The connection is given up if it seems to be dead, blocked
-                by an alarm, or without the queue.
+                by an alarm, or without the exchange.
         """
-        properties = Basic.Properties(
-            content_type=CONTENT_TYPE,
-            delivery_mode=DeliveryMode.PERSISTENT,
-            message_id=group.id.hex(),
-        )
         connection_lost = self._connection_lost
+        lose = False
         try:
-            with broker_errors():
-                async with asyncio.timeout_at(group.deadline):
-                    await channel.basic_publish(
-                        self._compressor.compress(group.message()),
-                        exchange=UPDATES_EXCHANGE.name,
-                        routing_key=ROUTING_KEY,
-                        properties=properties,
-                        mandatory=True,
-                        wait=False,  # for the write: the confirm comes after it
-                    )
-        except QueueRefusedError as error:
+            await lane.publish(group.id, body, group.deadline)
+        except (QueueRefusedError, QueueGoneError) as error:
             self._answered_at = self._loop.time()
             self._count_failure(error)
-            raise PublishError(str(error)) from error
+            lose = not lane.give_way() and isinstance(error, QueueGoneError)
+            raise
         except BrokerError as error:
             self._count_failure(error)
+            slow = isinstance(error.__cause__, TimeoutError)
             # A broker that is only slow still answers others: then the connection is kept.
             silent_s = self._loop.time() - self._answered_at
-            slow = isinstance(error.__cause__, TimeoutError)
-            silent = not slow or silent_s >= self._limits.confirm_timeout_s
-            if silent and self._connection_lost is connection_lost:  # not of an earlier one
-                self._lose_connection()
+            silent = not lane.give_way() and silent_s >= self._limits.confirm_timeout_s
+            lose = silent or not slow
             why = "the broker did not confirm in time" if slow else str(error)
             raise PublishError(why) from error
+        finally:
+            if lose and self._connection_lost is connection_lost:  # not of an earlier one
+                self._lose_connection()
         self._answered_at = self._loop.time()
 
     def _count_failure(self, error: BrokerError) -> None:
@@ -234,31 +251,40 @@ class Publisher:
         """Use one connection until it is lost (see broker.keep_connected)."""
         self._connection_lost = lost = asyncio.Event()
         self._answered_at = -math.inf  # so that a probe without a confirm ends the connection
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        channel.close_callbacks.add(lambda *_: lost.set())
         connection.close_callbacks.add(lambda *_: lost.set())
-        await declare_topology(channel)
-        underlay = cast("Channel", await channel.get_underlay_channel())
-        self._channel = await self._probe(underlay)
+        queues = updates_queues(self._limits.update_queues)
+        async with connection.channel(publisher_confirms=False) as channel:
+            await declare_topology(channel, queues)
+        lanes = Lanes(
+            connection,
+            lost,
+            self._limits.max_messages_in_flight,
+            self._probe,
+            self._pump,
+            self._tasks.create_task,
+        )
         try:
+            await lanes.open(queues)
+            self._lanes = lanes
             await lost.wait()
         finally:
-            self._channel = None
+            self._lanes = None
+            lanes.close()
             error = PublishError("the connection to the broker was lost")
             while self._groups:
                 self._groups.popleft().fail(error)
 
-    async def _probe(self, channel: Channel) -> Channel:
-        """Have the queue confirm a message without entries, which workers ignore."""
+    async def _probe(self, lane: Lane) -> None:
+        """Have a queue confirm a message without entries, which workers ignore."""
+        group = self._new_group()
         try:
-            await self._publish(self._new_group(), channel)
+            await self._publish(group, group.message(), lane)
         except PublishError as error:
-            raise BrokerError(f"the queue does not confirm: {error.__cause__}") from error
-        return channel
+            raise BrokerError(str(error.__cause__)) from error
 
     def _lose_connection(self) -> None:
         """Open the breaker: the connection's user ends, and keep_connected makes a new one."""
-        self._channel = None
+        self._lanes = None
         self._connection_lost.set()
 
 

@@ -45,6 +45,8 @@ READ_TIMEOUT_S = 10.0
 _ORIGIN_BYTES = 4
 _START_PAUSE_S = 0.1
 _SHORTEST_DRAIN_S = 0.001
+# From the end of listening until connections without a request are closed.
+_LAST_REQUESTS_S = 0.2
 # An idle connection is closed after this: longer than the usual proxy's, so that the proxy's
 # side closes first and no request is lost on its way.
 _KEEPALIVE_S = 75.0
@@ -69,6 +71,7 @@ class Gateway:
                 settings.max_group_entries,
                 settings.max_messages_in_flight,
                 settings.confirm_timeout_s,
+                settings.update_queues,
             ),
             self._budget(
                 "bytes of updates pending", settings.max_pending_bytes, telemetry.PENDING_BYTES
@@ -136,12 +139,22 @@ class Gateway:
         await runner.setup()
         async with server.checked():
             try:
-                site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
+                site = web.TCPSite(
+                    runner,
+                    settings.host,
+                    settings.port,
+                    backlog=BACKLOG,
+                    reuse_port=settings.reuse_port == "yes",
+                )
                 try:
                     await site.start()
                 except OSError as error:
                     raise OSError(f"INGEST_PORT: {error.strerror or error}") from error
                 yield runner.addresses[0][1]
+                await server.accept_waiting()
+                await site.stop()
+                # For those that came last: aiohttp closes a connection that has no request yet.
+                await asyncio.sleep(min(_LAST_REQUESTS_S, settings.drain_timeout_s))
             finally:
                 await runner.cleanup()
 

@@ -6,6 +6,7 @@ from ingest.runtime.settings import (
     HOST,
     HTTP_URL,
     PORT,
+    YES_NO,
     ProcessSettings,
     When,
     choice,
@@ -31,6 +32,12 @@ class GatewaySettings(ProcessSettings):
         "INGEST_HOST", HOST, "127.0.0.1", about="The address both ports are bound to."
     )
     port: int = setting("INGEST_PORT", PORT, 8080, about="The port for clients.")
+    reuse_port: str = setting(
+        "INGEST_REUSE_PORT",
+        YES_NO,
+        "no",
+        about="Whether several gateways share the port for clients (SO_REUSEPORT); all say yes.",
+    )
     ops_port: int = setting(
         "INGEST_OPS_PORT", PORT, 8081, about="The port for /livez, /readyz and /metrics."
     )
@@ -142,7 +149,7 @@ class GatewaySettings(ProcessSettings):
         "INGEST_MAX_MESSAGES_IN_FLIGHT",
         integer(1, 32),
         4,
-        about="Messages that wait for their confirm at once; fewer make larger groups.",
+        about="Messages that wait for their confirm at once, for each queue; fewer: larger groups.",
     )
     confirm_timeout_s: float = setting(
         "INGEST_CONFIRM_TIMEOUT_S",

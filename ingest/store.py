@@ -3,6 +3,10 @@
 Reads happen in a snapshot: all queries of one answer see the same moment, so an answer never
 shows half of an update or of a compaction. The server keeps a snapshot for 5 minutes (its
 parameter minSnapshotHistoryWindowInSeconds); an answer that takes longer is broken off.
+
+Whatever is about certain resources names them by the shard key (see contract/documents.py), also
+where the rest of the condition says as much: so a sharded cluster asks only their shards. A search
+through a whole group asks all.
 """
 
 import asyncio
@@ -54,7 +58,7 @@ class Snapshot:
         """Return those of the given segment ids, with their resources' keys, that are stored."""
         condition = {
             "_id": {"$in": list(segments)},
-            "resource": {"$in": list(set(segments.values()))},  # the shard key
+            "resource": {"$in": list(set(segments.values()))},
         }
         cursor = self._find(SEGMENTS, condition, ["_id"])
         return {document["_id"] async for document in cursor}
@@ -102,9 +106,13 @@ class Snapshot:
         while page := await cursor.to_list(_PAGE):
             yield [document["resource"] for document in page]
 
-    async def tags_by_id(self, ids: Collection[str]) -> list[Document]:
-        """Return the tags with the given ids (see documents.value_id)."""
-        return [document async for document in self._find(TAGS, {"_id": {"$in": list(ids)}})]
+    async def tags_by_id(self, tags: Mapping[str, str]) -> list[Document]:
+        """Return those of the given tags' ids (documents.value_id), with their resources' keys."""
+        condition = {
+            "_id": {"$in": list(tags)},
+            "resource": {"$in": list(set(tags.values()))},
+        }
+        return [document async for document in self._find(TAGS, condition)]
 
     async def tags(self, resource: Document) -> AsyncIterator[Document]:
         """Yield the visible tags of a resource as {name, value}, ordered by name."""
@@ -117,7 +125,7 @@ class Snapshot:
             yield item
 
     async def _values(self, collection: str, resource: Document) -> AsyncIterator[Document]:
-        condition = {"_id": prefix_range(resource["_id"] + "/")}
+        condition = {"_id": prefix_range(resource["_id"] + "/"), "resource": resource["_id"]}
         async for item in self._find(collection, condition).sort("_id", 1):
             if is_visible(item["entry"]["sequence"], resource.get("deletedAt")):
                 yield {"name": item["name"], "value": item["entry"]["value"]}
@@ -166,7 +174,7 @@ class Snapshot:
                 first = min(first, segment["firstSequence"])
             else:  # it was begun before the deletion and ended after it
                 whole = await self._database[SEGMENTS].find_one(
-                    {"_id": segment["_id"]}, session=self._session
+                    {"_id": segment["_id"], "resource": resource["_id"]}, session=self._session
                 )
                 visible = (one for one, _ in segment_runs(whole or {}) if is_visible(one, deleted))
                 first = min(first, *visible)
@@ -212,7 +220,11 @@ class Store:
         )
         for collection in (TAGS, CUSTOM_INFO):
             await self.database[collection].delete_many(
-                {"_id": prefix_range(key + "/"), "entry.sequence": {"$lte": sequence}}
+                {
+                    "_id": prefix_range(key + "/"),
+                    "resource": key,
+                    "entry.sequence": {"$lte": sequence},
+                }
             )
 
 

@@ -89,6 +89,12 @@ PUBLISH_FAILURES = Counter(
 RECEIVING_BYTES = Gauge("ingest_receiving_bytes", "Bytes of large bodies that are being received.")
 PENDING_BYTES = Gauge("ingest_pending_bytes", "Bytes of entries that wait for a confirm.")
 MESSAGES_IN_FLIGHT = Gauge("ingest_messages_in_flight", "Messages that wait for a confirm.")
+CONFIRMED_MESSAGES = Counter(
+    "ingest_confirmed_messages", "Messages that a queue has confirmed, probes included.", ["queue"]
+)
+WORKING_QUEUES = Gauge(
+    "ingest_working_queues", "Queues that confirm, of those that updates are spread over."
+)
 BROKER_CONNECTED = Gauge(
     "ingest_broker_connected", "1 while updates can be published, 0 while the breaker is open."
 )

@@ -13,8 +13,8 @@ import time
 from ingest.runtime.backoff import backoff_s
 from ingest.runtime.broker import BrokerError
 from worker import telemetry
+from worker.backlog import Delivery
 from worker.compaction.background import Compactor
-from worker.consumer import Delivery
 from worker.dead_letters import DeadLetterLimit, DeadLetterPublisher
 from worker.prepare import NONSENSE, DeadLetter, Unit, decode, prepare
 from worker.store import RefusedError, Store, TryLaterError

@@ -1,15 +1,21 @@
-"""The consumer: from the queue to deliveries, and acks back."""
+"""The consumer: from the queues to deliveries, and acks back."""
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from functools import partial
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq.abc import AbstractChannel as UnderlayChannel
 
-from ingest.contract.compression import decompressed_bytes
-from ingest.contract.topology import DEAD_LETTER_QUEUE, UPDATES_QUEUE
+from ingest.contract.topology import (
+    DEAD_LETTER_QUEUE,
+    MAX_UPDATES_QUEUES,
+    Queue,
+    updates_queue,
+    updates_queues,
+)
 from ingest.runtime.broker import (
     CONNECT_TIMEOUT_S,
     BrokerError,
@@ -18,6 +24,7 @@ from ingest.runtime.broker import (
     keep_connected,
 )
 from worker import telemetry
+from worker.backlog import Backlog, Delivery
 
 log = logging.getLogger(__name__)
 
@@ -25,132 +32,144 @@ log = logging.getLogger(__name__)
 _QUEUE_CHECK_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A message with what is needed to ack it."""
-
-    body: bytes
-    message_bytes: int
-    """How large the message is once it is decompressed."""
-
-    tag: int
-    channel: UnderlayChannel
-    give_up: Callable[[], None]
-
-    async def ack(self) -> None:
-        """Tell the broker that the message may be forgotten.
-
-        An ack that is lost does no harm: the message comes again, and applying it again changes
-        nothing. For that the connection is given up, should it still seem to live.
-        """
-        try:
-            with broker_errors():
-                # The deadline matters: aiormq's queue of frames to be written stays full for ever
-                # when its connection is lost.
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    await self.channel.basic_ack(self.tag, wait=False)
-        except BrokerError:
-            telemetry.LOST_ACKS.inc()
-            self.give_up()
+class _GoneError(Exception):
+    """A queue that nobody declares is no longer there."""
 
 
 class Consumer:
-    """Consume the queue of updates, over every connection that it takes."""
+    """Consume the queues of updates, over every connection that it takes.
 
-    def __init__(self, url: str, prefetch_messages: int) -> None:
+    Each queue has a connection of its own: RabbitMQ 3.10 closes the whole connection that consumes
+    a queue without a leader. A queue beyond `queues` that is there all the same is consumed as
+    well: whoever lowers the number must not lose what is on it.
+    """
+
+    def __init__(self, url: str, prefetch_messages: int, queues: int, backlog: Backlog) -> None:
+        """Consume so many queues into a backlog; they share the messages to be prefetched."""
         self._url = url
-        self._prefetch_messages = prefetch_messages
-        self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._prefetch_messages = max(1, prefetch_messages // queues)
+        self._queues = updates_queues(queues)
+        self._backlog = backlog
+        self._tasks = asyncio.TaskGroup()
         self._stopped = False
-        self._consuming: tuple[UnderlayChannel, str] | None = None
-        self.connected = False
+        # By the queue's name: the channel, and the consumer's tag.
+        self._consumed: dict[str, tuple[UnderlayChannel, str]] = {}
+        self._further: set[Queue] = set()
         telemetry.BROKER_CONNECTED.set_function(lambda: self.connected)
+
+    @property
+    def connected(self) -> bool:
+        """Whether any queue is consumed."""
+        return bool(self._consumed)
 
     async def run(self) -> None:
         """Consume until cancelled. Deliveries that were not acked by then come again."""
-        await keep_connected(self._url, "worker", self._use)
-
-    async def take_batch(self, max_messages: int, max_bytes: int) -> list[Delivery]:
-        """Wait for a delivery; return it with what else has arrived, within the limits."""
-        first = await self._deliveries.get()
-        batch, size = [first], first.message_bytes
-        while len(batch) < max_messages and size < max_bytes and not self._deliveries.empty():
-            delivery = self._deliveries.get_nowait()
-            batch.append(delivery)
-            size += delivery.message_bytes
-        return batch
+        async with self._tasks:
+            for queue in self._queues:
+                use = partial(self._use, queue)
+                self._tasks.create_task(keep_connected(self._url, "worker", use))
 
     async def stop(self) -> None:
         """Have the broker send no more deliveries; acks still work."""
         self._stopped = True
-        if self._consuming is not None:
-            channel, consumer_tag = self._consuming
-            try:
-                with broker_errors():
-                    await channel.basic_cancel(consumer_tag, timeout=CONNECT_TIMEOUT_S)
-            except BrokerError as error:
-                log.info("could not cancel the consumer", extra={"reason": str(error)})
+        await asyncio.gather(*(_cancel(*consumed) for consumed in self._consumed.values()))
 
-    async def _use(self, connection: AbstractConnection) -> None:
-        """Consume over one connection until it is lost (see broker.keep_connected)."""
+    async def _use(self, queue: Queue, connection: AbstractConnection) -> None:
+        """Consume a queue over one connection until it is lost (see broker.keep_connected)."""
+        channel = await connection.channel(publisher_confirms=False)
+        if queue in self._further:
+            if not await _exists(connection, queue):
+                raise _GoneError
+        else:
+            await declare_topology(channel, [queue])
+        if queue == self._queues[0]:
+            await self._look_further(connection)
+        await self._consume(queue, connection, channel)
+
+    async def _consume(
+        self, queue: Queue, connection: AbstractConnection, channel: AbstractChannel
+    ) -> None:
         lost = asyncio.Event()
         connection.close_callbacks.add(lambda *_: lost.set())
-        channel = await connection.channel(publisher_confirms=False)
         channel.close_callbacks.add(lambda *_: lost.set())
-        await declare_topology(channel)
-        await channel.set_qos(prefetch_count=self._prefetch_messages)
+        prefetch_messages = 1 if queue in self._further else self._prefetch_messages
+        await channel.set_qos(prefetch_count=prefetch_messages)
         underlay = await channel.get_underlay_channel()
         # The broker cancels a consumer whose queue is deleted: declare it again.
         underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
-        queue = await channel.get_queue(UPDATES_QUEUE.name, ensure=False)
 
         async def deliver(message: AbstractIncomingMessage) -> None:
             if message.delivery_tag is not None:
-                delivery = Delivery(
-                    message.body,
-                    _message_bytes(message.body),
-                    message.delivery_tag,
-                    underlay,
-                    lost.set,
-                )
-                self._deliveries.put_nowait(delivery)
+                delivery = Delivery(message.body, message.delivery_tag, underlay, lost.set)
+                self._backlog.add(delivery)
 
-        if not self._stopped:
-            consumer_tag = await queue.consume(deliver, timeout=CONNECT_TIMEOUT_S)
-            self._consuming = (underlay, consumer_tag)
-        self.connected = True
+        found = await channel.get_queue(queue.name, ensure=False)
         try:
+            if not self._stopped:
+                consumer_tag = await found.consume(deliver, timeout=CONNECT_TIMEOUT_S)
+                self._consumed[queue.name] = (underlay, consumer_tag)
             while not lost.is_set():
-                await _check_queues(channel)
+                await self._check(queue, channel)
                 await _wait(lost, _QUEUE_CHECK_S)
         finally:
-            self.connected = False
-            self._consuming = None
-            # They belong to a channel that is gone, and will be delivered again.
-            while not self._deliveries.empty():
-                self._deliveries.get_nowait()
+            self._consumed.pop(queue.name, None)
+            self._backlog.forget(underlay)
+
+    async def _check(self, queue: Queue, channel: AbstractChannel) -> None:
+        """Note how many messages are ready on a queue; with the first, also how many dead letters.
+
+        Only here do dead letters show that the broker made (an update that reached the delivery
+        limit): the counter by reason knows those that a worker published. What `dead-letters`
+        holds while it walks the queue is not ready, and so not counted.
+        """
+        telemetry.QUEUE_MESSAGES.labels(queue.name).set(await _ready(channel, queue))
+        if queue == self._queues[0]:
+            telemetry.DEAD_LETTER_MESSAGES.set(await _ready(channel, DEAD_LETTER_QUEUE))
+
+    async def _look_further(self, connection: AbstractConnection) -> None:
+        """Begin to consume the queues that are there beyond the number."""
+        for number in range(len(self._queues), MAX_UPDATES_QUEUES):
+            queue = updates_queue(number)
+            if not await _exists(connection, queue):
+                return
+            if queue not in self._further:
+                log.warning(
+                    "there is a queue beyond UPDATE_QUEUES: consumed, too",
+                    extra={"queue": queue.name},
+                )
+                self._further.add(queue)
+                self._tasks.create_task(self._consume_further(queue))
+
+    async def _consume_further(self, queue: Queue) -> None:
+        """Consume a queue, one message at a time, until it is deleted."""
+        with suppress(_GoneError):
+            await keep_connected(self._url, "worker", partial(self._use, queue))
+        self._further.remove(queue)
+        with suppress(KeyError):
+            telemetry.QUEUE_MESSAGES.remove(queue.name)
 
 
-def _message_bytes(body: bytes) -> int:
+async def _cancel(channel: UnderlayChannel, consumer_tag: str) -> None:
     try:
-        return decompressed_bytes(body)
-    except ValueError:  # it will be a dead letter
-        return len(body)
+        with broker_errors():
+            await channel.basic_cancel(consumer_tag, timeout=CONNECT_TIMEOUT_S)
+    except BrokerError as error:
+        log.info("could not cancel a consumer", extra={"reason": str(error)})
 
 
-async def _check_queues(channel: AbstractChannel) -> None:
-    """Note how many messages are ready on both queues.
+async def _exists(connection: AbstractConnection, queue: Queue) -> bool:
+    channel = await connection.channel(publisher_confirms=False)
+    try:
+        await _ready(channel, queue)
+    except ChannelNotFoundEntity:  # the channel does not survive it
+        return False
+    await channel.close()
+    return True
 
-    Only here do dead letters show that the broker made (an update that reached the delivery
-    limit): the counter by reason knows those that a worker published. What `dead-letters` holds
-    while it walks the queue is not ready, and so not counted.
-    """
-    for name, gauge in (
-        (UPDATES_QUEUE.name, telemetry.QUEUE_MESSAGES),
-        (DEAD_LETTER_QUEUE.name, telemetry.DEAD_LETTER_MESSAGES),
-    ):
-        queue = await channel.declare_queue(name, passive=True, timeout=CONNECT_TIMEOUT_S)
-        gauge.set(queue.declaration_result.message_count or 0)
+
+async def _ready(channel: AbstractChannel, queue: Queue) -> int:
+    found = await channel.declare_queue(queue.name, passive=True, timeout=CONNECT_TIMEOUT_S)
+    return found.declaration_result.message_count or 0
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

@@ -7,9 +7,10 @@ from ingest.runtime.database import open_client
 from ingest.runtime.operations import operations_server
 from ingest.runtime.process import leaves
 from worker.apply import Applier
+from worker.backlog import Backlog, BatchLimits, Delivery
 from worker.compaction.background import Compactor
 from worker.compaction.store import CompactionStore
-from worker.consumer import Consumer, Delivery
+from worker.consumer import Consumer
 from worker.dead_letters import DeadLetterLimit, DeadLetterPublisher, GaveUpError
 from worker.settings import WorkerSettings
 from worker.store import Store, TryLaterError
@@ -35,7 +36,14 @@ class Worker:
             retry_writes=False,  # a batch is tried again as a whole, which costs the server nothing
         )
         self._store = Store(self._client[settings.mongodb_database])
-        self._consumer = Consumer(settings.amqp_url, settings.prefetch_messages)
+        self._backlog = Backlog(
+            BatchLimits(
+                settings.max_batch_messages, settings.max_batch_bytes, settings.batches_in_flight
+            )
+        )
+        self._consumer = Consumer(
+            settings.amqp_url, settings.prefetch_messages, settings.update_queues, self._backlog
+        )
         self._compactor = Compactor(
             CompactionStore(self._client[settings.mongodb_database]),
             settings.compact_after_segments,
@@ -46,7 +54,6 @@ class Worker:
             DeadLetterLimit(settings.max_dead_letter_percent),
             self._compactor,
         )
-        self._slots = asyncio.Semaphore(settings.batches_in_flight)
         self._prepared = False
         self._draining = False
         self._gave_up = ""
@@ -97,21 +104,16 @@ class Worker:
                 consuming.cancel()  # only now: the batches needed it for their acks
 
     async def _take_batches(self, tasks: asyncio.TaskGroup) -> None:
-        """Take batches for ever, as many at a time as there are slots."""
+        """Take batches for ever."""
         await self._prepare()
-        settings = self._settings
         while True:
-            await self._slots.acquire()
-            batch = await self._consumer.take_batch(
-                settings.max_batch_messages, settings.max_batch_bytes
-            )
-            tasks.create_task(self._apply(batch))
+            tasks.create_task(self._apply(await self._backlog.take()))
 
     async def _apply(self, batch: list[Delivery]) -> None:
         try:
             await self._applier.apply(batch)
         finally:
-            self._slots.release()
+            self._backlog.done()
 
     async def _prepare(self) -> None:
         while not self._prepared:

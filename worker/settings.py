@@ -28,7 +28,7 @@ class WorkerSettings(ProcessSettings):
         "WORKER_PREFETCH_MESSAGES",
         integer(1, 2000),
         64,
-        about="Messages the broker sends ahead of their acks; bounds what a worker holds.",
+        about="Messages sent ahead of their acks, divided among the queues (at least 1 each).",
     )
     max_batch_messages: int = setting(
         "WORKER_MAX_BATCH_MESSAGES",

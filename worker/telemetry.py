@@ -25,7 +25,9 @@ DATABASE_FAILURES = Counter(
 LOST_ACKS = Counter(
     "worker_lost_acks", "Applied messages whose ack was lost: they come again, without effect."
 )
-QUEUE_MESSAGES = Gauge("worker_queue_messages", "Messages ready on the queue, as last seen.")
+QUEUE_MESSAGES = Gauge(
+    "worker_queue_messages", "Messages ready on a queue of updates, as last seen.", ["queue"]
+)
 DEAD_LETTER_MESSAGES = Gauge(
     "worker_dead_letter_messages", "Dead letters on their queue, from whatever source."
 )

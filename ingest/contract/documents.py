@@ -17,6 +17,10 @@ build than BSON, and as small. Every update leaves a segment, if need be one wit
 seeing its segment means that the update is applied, and the latest segment tells when a resource
 was modified: were that written down with the resource, every update would change two documents.
 
+In a sharded cluster all that is stored of a resource lies on one shard for each collection, by the
+hash of its key: see SHARD_KEYS. There `_id` is unique within a shard only. That is enough: each id
+contains the resource's key or, a segment's, always comes with the same one.
+
 Everything is plain Python types; only the store knows the driver.
 """
 
@@ -42,6 +46,10 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (SEGMENTS, ("resource", "firstStep", "firstTimestamp", "size", "lastSequence")),
     (TAGS, ("resourceGroup", "name", "entry.value", "resource")),
 )
+
+# By which field's hash each collection is sharded, if it is. Whatever is done to certain resources
+# names this field, by equality or $in.
+SHARD_KEYS = {RESOURCES: "_id", TAGS: "resource", CUSTOM_INFO: "resource", SEGMENTS: "resource"}
 
 # A segment is cut when it would hold more than this. MongoDB's own limit is 16 MB a document;
 # a reader holds whole segments, so they are kept well below it.

@@ -3,6 +3,9 @@
 Gateway and worker declare all of it whenever they connect, so either may start first and a
 deleted queue comes back. The arguments work on RabbitMQ 3.10 and 4.x. Changing an argument of
 an existing queue is refused by the broker (406): length limits therefore belong in a policy.
+
+Updates are spread over as many queues as a setting says: they may be applied in any order. The
+first queue's name does not tell that it has others beside it, so it is there whatever the number.
 """
 
 from collections.abc import Mapping
@@ -11,6 +14,9 @@ from dataclasses import dataclass, field
 # A delivery counts as failed when its worker dies or loses the broker. The limit only exists
 # for an update that kills every worker that touches it; an honest outage must never reach it.
 DELIVERY_LIMIT = 100
+
+# The most queues of updates: 64 cores' worth, since each is one Raft group.
+MAX_UPDATES_QUEUES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +33,47 @@ class Queue:
     name: str
     exchange: Exchange
     routing_key: str
-    arguments: Mapping[str, str | int] = field(default_factory=dict)
+    arguments: Mapping[str, str | int] = field(default_factory=dict, hash=False)
 
 
 UPDATES_EXCHANGE = Exchange("metrics.updates")
 DEAD_LETTER_EXCHANGE = Exchange("metrics.dead-letters")
 ROUTING_KEY = "update"
 
-UPDATES_QUEUE = Queue(
-    name="metrics.updates",
-    exchange=UPDATES_EXCHANGE,
-    routing_key=ROUTING_KEY,
-    arguments={
-        "x-queue-type": "quorum",
-        "x-delivery-limit": DELIVERY_LIMIT,
-        # At-least-once dead-lettering wants reject-publish: a full queue answers nack, and the
-        # gateway 503.
-        "x-overflow": "reject-publish",
-        "x-dead-letter-exchange": DEAD_LETTER_EXCHANGE.name,
-        "x-dead-letter-strategy": "at-least-once",
-    },
-)
+# In the order in which they must be declared, before the queues.
+EXCHANGES = (UPDATES_EXCHANGE, DEAD_LETTER_EXCHANGE)
+
+
+def updates_queue(number: int) -> Queue:
+    """Return a queue of updates by its number, which counts from 0."""
+    suffix = f".{number}" if number else ""
+    # A dead letter keeps its routing key unless told otherwise. (The first queue's is that of the
+    # dead letters already; to tell it as well would be a change of its arguments.)
+    dead_letter_key = {"x-dead-letter-routing-key": ROUTING_KEY} if number else {}
+    return Queue(
+        name=f"metrics.updates{suffix}",
+        exchange=UPDATES_EXCHANGE,
+        routing_key=f"{ROUTING_KEY}{suffix}",
+        arguments={
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            # At-least-once dead-lettering wants reject-publish: a full queue answers nack, and the
+            # gateway 503.
+            "x-overflow": "reject-publish",
+            "x-dead-letter-exchange": DEAD_LETTER_EXCHANGE.name,
+            "x-dead-letter-strategy": "at-least-once",
+            **dead_letter_key,
+        },
+    )
+
+
+def updates_queues(count: int) -> tuple[Queue, ...]:
+    """Return the first so many queues of updates."""
+    return tuple(updates_queue(number) for number in range(count))
+
+
+# The one that is always there: replayed dead letters go to it.
+UPDATES_QUEUE = updates_queue(0)
 DEAD_LETTER_QUEUE = Queue(
     name="metrics.dead-letters",
     exchange=DEAD_LETTER_EXCHANGE,
@@ -56,7 +82,3 @@ DEAD_LETTER_QUEUE = Queue(
     # told otherwise, and nothing stands behind this queue.
     arguments={"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1},
 )
-
-# In the order in which they must be declared.
-EXCHANGES = (UPDATES_EXCHANGE, DEAD_LETTER_EXCHANGE)
-QUEUES = (DEAD_LETTER_QUEUE, UPDATES_QUEUE)

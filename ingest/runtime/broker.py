@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import aio_pika
@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
 from yarl import URL
 
-from ingest.contract.topology import EXCHANGES, QUEUES
+from ingest.contract.topology import DEAD_LETTER_QUEUE, EXCHANGES, UPDATES_QUEUE, Queue
 from ingest.runtime.backoff import backoff_s
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,10 @@ class QueueRefusedError(BrokerError):
     """The queue itself said no (nack), for example since it is full. The connection works."""
 
 
+class QueueGoneError(BrokerError):
+    """The message was returned: no queue is bound to its routing key. The connection works."""
+
+
 @contextmanager
 def broker_errors() -> Iterator[None]:
     """Turn whatever aio-pika and aiormq raise inside the block into BrokerError.
@@ -52,7 +56,7 @@ def broker_errors() -> Iterator[None]:
     try:
         yield
     except PublishError as error:  # a DeliveryError, too
-        raise BrokerError("the message was returned: its queue is gone") from error
+        raise QueueGoneError("the message was returned: its queue is gone") from error
     except DeliveryError as error:
         raise QueueRefusedError("the queue refused the message") from error
     except (*CONNECTION_EXCEPTIONS, TimeoutError, EOFError) as error:
@@ -116,19 +120,30 @@ async def close(connection: AbstractConnection) -> None:
         closing.cancel()
 
 
-async def declare_topology(channel: AbstractChannel) -> None:
-    """Declare every exchange and queue of the contract. Safe to repeat.
+async def declare_topology(
+    channel: AbstractChannel, updates: Iterable[Queue] = (UPDATES_QUEUE,)
+) -> None:
+    """Declare all that the contract names, of the queues of updates those given. Safe to repeat.
 
     Raises whatever the libraries do: see broker_errors.
     """
     async with asyncio.timeout(CONNECT_TIMEOUT_S):
         for exchange in EXCHANGES:
             await channel.declare_exchange(exchange.name, "direct", durable=True)
-        for queue in QUEUES:
-            declared = await channel.declare_queue(
-                queue.name, durable=True, arguments=dict(queue.arguments)
-            )
-            await declared.bind(queue.exchange.name, queue.routing_key)
+    for queue in (DEAD_LETTER_QUEUE, *updates):
+        await declare_queue(channel, queue)
+
+
+async def declare_queue(channel: AbstractChannel, queue: Queue) -> None:
+    """Declare one queue, with its binding. Safe to repeat.
+
+    Raises whatever the libraries do: see broker_errors.
+    """
+    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        declared = await channel.declare_queue(
+            queue.name, durable=True, arguments=dict(queue.arguments)
+        )
+        await declared.bind(queue.exchange.name, queue.routing_key)
 
 
 async def keep_connected(

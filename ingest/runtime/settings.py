@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from ingest.contract.topology import MAX_UPDATES_QUEUES
 from ingest.runtime.urls import UrlError, check_amqp_url, check_http_url, check_mongodb_url
 
 T = TypeVar("T")
@@ -182,6 +183,7 @@ DATABASE_NAME = text(
     HOST_CHARACTERS.replace(".", "").replace(":", "") + "_",
     38,
 )
+YES_NO = choice("no", "yes")
 LOG_LEVEL = choice("debug", "info", "warning", "error")
 
 
@@ -221,3 +223,9 @@ class ProcessSettings(BrokerSettings):
 
     mongodb_url: str = _mongodb_url()
     mongodb_database: str = _mongodb_database()
+    update_queues: int = setting(
+        "UPDATE_QUEUES",
+        integer(1, MAX_UPDATES_QUEUES),
+        1,
+        about="Queues that updates are spread over; see Scale before you change it.",
+    )

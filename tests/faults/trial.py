@@ -18,10 +18,8 @@ from tests.faults.stage import Cast, Servers, Stage, staged
 from tests.harness.ledger import Outcome, Verdict
 from tests.harness.load import Load
 from tests.harness.services import Gateway
-from tests.harness.stored import UnreadableError, stored_by_get, stored_in_database
+from tests.harness.settled import load_settled
 
-# Within this time after the load has ended everything must be applied.
-DRAINED_DEADLINE_S = 120
 _PAUSE_S = 0.1
 _PROBE_TIMEOUT_S = 15
 _ACCEPTED = 204
@@ -169,26 +167,5 @@ async def _is_answered(
 
 
 async def settled(load: Load, stage: Stage) -> Verdict:
-    """Wait until all that was accepted is stored, at most for the deadline; returns the verdict.
-
-    What users see is checked, through every gateway, and what lies in the database.
-    """
-    deadline = asyncio.get_running_loop().time() + DRAINED_DEADLINE_S
-    while True:
-        verdict = load.ledger.check(
-            await asyncio.to_thread(
-                stored_in_database, stage.site.database_url, stage.site.database_name
-            )
-        )
-        # An update that was never answered may be applied just now, and be there in part.
-        if not (verdict.lost or verdict.torn) or asyncio.get_running_loop().time() > deadline:
-            break
-        await asyncio.sleep(_PAUSE_S)
-    for gateway in stage.gateways:
-        if not verdict:
-            break
-        try:
-            verdict = load.ledger.check(await stored_by_get(gateway.url, load.executions))
-        except (UnreadableError, aiohttp.ClientError, TimeoutError) as error:
-            verdict.lost.append(f"everything, by GET: {error!r}")
-    return verdict
+    """Wait until all that was accepted is stored, at most for the deadline; returns the verdict."""
+    return await load_settled(load, stage.site, stage.gateways)

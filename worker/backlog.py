@@ -1,0 +1,115 @@
+"""The backlog: deliveries that wait to be applied, and when some of them make a batch."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiormq.abc import AbstractChannel
+
+from ingest.contract.compression import decompressed_bytes
+from ingest.runtime.broker import CONNECT_TIMEOUT_S, BrokerError, broker_errors
+from worker import telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message with what is needed to ack it."""
+
+    body: bytes
+    tag: int
+    channel: AbstractChannel
+    give_up: Callable[[], None]
+
+    @property
+    def message_bytes(self) -> int:
+        """How large the message is once it is decompressed."""
+        try:
+            return decompressed_bytes(self.body)
+        except ValueError:  # it will be a dead letter
+            return len(self.body)
+
+    async def ack(self) -> None:
+        """Tell the broker that the message may be forgotten.
+
+        An ack that is lost does no harm: the message comes again, and applying it again changes
+        nothing. For that the connection is given up, should it still seem to live.
+        """
+        try:
+            with broker_errors():
+                # The deadline matters: aiormq's queue of frames to be written stays full for ever
+                # when its connection is lost.
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    await self.channel.basic_ack(self.tag, wait=False)
+        except BrokerError:
+            telemetry.LOST_ACKS.inc()
+            self.give_up()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """See the settings of the same names."""
+
+    max_batch_messages: int
+    max_batch_bytes: int
+    batches_in_flight: int
+
+
+class Backlog:
+    """Deliveries in the order in which they came, taken in batches.
+
+    An idle worker takes what is there at once. But beside a batch that is being applied another
+    must be worth it, half of what it may hold: each costs the same, however little it is.
+    """
+
+    def __init__(self, limits: BatchLimits) -> None:
+        self._limits = limits
+        self._waiting: deque[tuple[Delivery, int]] = deque()
+        self._waiting_bytes = 0
+        self._in_flight = 0
+        self._changed = asyncio.Event()
+
+    def add(self, delivery: Delivery) -> None:
+        """Let a delivery wait."""
+        size = delivery.message_bytes
+        self._waiting.append((delivery, size))
+        self._waiting_bytes += size
+        self._changed.set()
+
+    def forget(self, channel: AbstractChannel) -> None:
+        """Drop the deliveries of a channel that is gone: they will come again."""
+        self._waiting = deque(one for one in self._waiting if one[0].channel is not channel)
+        self._waiting_bytes = sum(size for _, size in self._waiting)
+
+    async def take(self) -> list[Delivery]:
+        """Wait until there is a batch; then it is in flight, until `done` is called."""
+        while not self._is_due():
+            self._changed.clear()
+            await self._changed.wait()
+        self._in_flight += 1
+        batch: list[Delivery] = []
+        size = 0
+        limits = self._limits
+        while self._waiting and len(batch) < limits.max_batch_messages:
+            if size >= limits.max_batch_bytes:
+                break
+            delivery, of_delivery = self._waiting.popleft()
+            batch.append(delivery)
+            size += of_delivery
+        self._waiting_bytes -= size
+        return batch
+
+    def done(self) -> None:
+        """Note that a batch is no longer in flight."""
+        self._in_flight -= 1
+        self._changed.set()
+
+    def _is_due(self) -> bool:
+        limits = self._limits
+        if not self._waiting or self._in_flight >= limits.batches_in_flight:
+            return False
+        return (
+            not self._in_flight
+            or 2 * len(self._waiting) >= limits.max_batch_messages
+            or 2 * self._waiting_bytes >= limits.max_batch_bytes
+        )
