@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run demo test chaos fuzz check lint fmt up down lock clean
+.PHONY: help run demo test chaos fuzz bench check lint fmt up down lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ fuzz: $(READY) ## Fuzz the parsers byte by byte, then a live gateway (FUZZ_SECON
 	@$(BIN)/python -m deploy.local setup
 	@$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/input --timeout 0 $(ARGS)
+
+bench: $(READY) ## Measure everything, with ratios, on this machine (ARGS="--quick gateway drain" picks)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 check: lint test ## Do what CI does: formatting, lint, types, import rules, tests
 
