@@ -17,8 +17,11 @@ from tests.bench.load import Load, LoadResult
 _POLL_S = 0.1
 # The rate of what is stored is taken over so much time: batches come in lumps.
 _WINDOW_S = 1.0
-# So much of a second's work waits in the steady state; a difference is made up for in so much time.
-_WAITING_S = 0.25
+_FEWEST = 2
+# What waits in the steady state: some updates, and some seconds' work. A difference from that is
+# made up for in so much time.
+_WAITING = 256
+_WAITING_S = 0.5
 _CORRECTION_S = 1.0
 _FIRST_RATE = 300.0
 
@@ -49,11 +52,11 @@ def hold(load: Load, stored: Callable[[], int], warm_up_s: float, first_rate: fl
         if first is None and last[0] >= measured_from:
             first = last
         seen.append(last[:2])
-        while seen[-1][0] - seen[0][0] > _WINDOW_S:
+        while len(seen) > _FEWEST and seen[-1][0] - seen[0][0] > _WINDOW_S:
             seen.popleft()
         rate = (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
         waiting = last[2] - last[1]
-        wanted = rate + (_WAITING_S * rate - waiting) / _CORRECTION_S
+        wanted = rate + (_WAITING + _WAITING_S * rate - waiting) / _CORRECTION_S
         load.pace(max(wanted, _FIRST_RATE / 10))
     result = load.finish()
     if first is None:

@@ -1,7 +1,7 @@
 """The textbook's consumer, and what its two halves share: `python -m tests.bench.textbook COUNTS`.
 
-For each message one `update_one` that pushes the points into its execution's document, then the ack,
-as tutorials show it. A hundred messages are worked on at a time. COUNTS is a file of shared memory,
+For each message one `update_one` that pushes the points into its execution's document, then the
+ack, as tutorials show it. A hundred messages are worked on at a time. COUNTS is a file of shared memory,
 the number of messages that are stored, as a double.
 """
 
