@@ -6,19 +6,22 @@ length is known. A point has some 208 bytes, as in the design.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 # Neither can stand in JSON.
 UPDATE_MARK = "\x01"
 EXECUTION_MARK = "\x02"
 RESOURCE_GROUP = "bench"
-
-_NAMES = (
+# What the design's figures take for a point's JSON.
+POINT_BYTES = 208
+NAMES = (
     "loss", "accuracy", "val_loss", "val_acc", "grad_norm",
     "lr", "f1", "precision", "recall", "auc",
 )  # fmt: skip
+
 _LABELS = (
     '[{"name":"group","value":"tree-82"},'
     '{"name":"metrics.ai.sap.com/Artifact.name","value":"my_model_name"}]'
@@ -27,7 +30,6 @@ _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 # A file of bodies is read by the generator as a whole.
 _MAX_FILE_BYTES = 24_000_000
 _MAX_BODIES = 1000
-_POINT_BYTES = 210
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,48 +40,73 @@ class Mix:
     executions: int = 1000
 
     def __str__(self) -> str:
-        """Name it, for figures."""
-        return f"{self.metrics}" if self.executions > 1 else f"{self.metrics}, one hot execution"
+        """Name it, for people."""
+        metrics = f"{self.metrics} metric{'s' if self.metrics > 1 else ''}"
+        return metrics if self.executions > 1 else f"{metrics}, one hot execution"
 
     @property
     def key(self) -> str:
         """Name it, for the keys of figures."""
         return f"{self.metrics}" if self.executions > 1 else f"{self.metrics}-hot"
 
-    def prepared(self) -> Iterator[str]:
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A request's line and headers, and how its body is written."""
+
+    name: str
+    head: tuple[str, ...]
+    body: Callable[[str, list[str]], str]
+    point: Callable[[random.Random, str, str, int], str]
+
+    def prepared(self, mix: Mix) -> Iterator[str]:
         """Yield prepared bodies, always the same."""
-        source = random.Random(self.metrics)  # noqa: S311 - no secret
-        count = min(_MAX_BODIES, _MAX_FILE_BYTES // (_POINT_BYTES * self.metrics))
+        source = random.Random(mix.metrics)  # noqa: S311 - no secret
+        count = min(_MAX_BODIES, _MAX_FILE_BYTES // (POINT_BYTES * mix.metrics))
         for number in range(count):
-            steps = range(-(-self.metrics // len(_NAMES)))
-            points = [
-                _point(source, name, f"{UPDATE_MARK}{step:02}", number)
-                for step in steps
-                for name in _NAMES
-            ]
-            yield body(EXECUTION_MARK, points[: self.metrics])
+            points = (
+                self.point(source, name, f"{UPDATE_MARK}{step:02}", number)
+                for step in range(-(-mix.metrics // len(NAMES)))
+                for name in NAMES
+            )
+            yield self.body(EXECUTION_MARK, list(islice(points, mix.metrics)))
 
 
-def body(execution_id: str, points: list[str]) -> str:
+def update(execution_id: str, points: list[str]) -> str:
     """Return an update as JSON."""
-    return '{"executionId":"%s","metrics":[%s]}' % (execution_id, ",".join(points))  # noqa: UP031
+    return f'{{"executionId":"{execution_id}","metrics":[{",".join(points)}]}}'
 
 
-def run_points(source: random.Random, begin: int, count: int) -> list[str]:
-    """Return the points of a run that logs one name a step, as JSON, from a step on."""
-    return [_point(source, "loss", f"{step:07}", step) for step in range(begin, begin + count)]
-
-
-def _point(source: random.Random, name: str, step: str, seconds: int) -> str:
-    at = _BEGIN + timedelta(seconds=seconds, milliseconds=source.randrange(1000))
+def point(source: random.Random, name: str, step: str, second: int) -> str:
+    """Return a point as JSON, logged in a second of its run."""
+    at = _BEGIN + timedelta(seconds=second, milliseconds=source.randrange(1000))
     timestamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    step = step if step.startswith(UPDATE_MARK) else str(int(step))
     return (
         f'{{"name":"{name}","value":{source.random()},"timestamp":"{timestamp}",'
         f'"step":{step},"labels":{_LABELS}}}'
     )
 
 
-def write_bodies(mix: Mix) -> str:
-    """Return the file of prepared bodies that the generator reads: one a line."""
-    return "\n".join(mix.prepared()) + "\n"
+def run_updates(execution_id: str, points: int, metrics: int, begin: int = 0) -> Iterator[bytes]:
+    """Yield the updates of a run that logs every name at each step, so many metrics at a time."""
+    source = random.Random(execution_id)  # noqa: S311 - no secret
+    numbers = range(begin, begin + points)
+    logged = (
+        point(source, NAMES[one % len(NAMES)], str(one // len(NAMES)), one // len(NAMES))
+        for one in numbers
+    )
+    while some := list(islice(logged, metrics)):
+        yield update(execution_id, some).encode()
+
+
+PATCH = Format(
+    "patch",
+    (
+        "PATCH /v2/lm/metrics HTTP/1.1",
+        "Host: localhost",
+        f"AI-Resource-Group: {RESOURCE_GROUP}",
+        "Content-Type: application/json",
+    ),
+    update,
+    point,
+)

@@ -1,8 +1,9 @@
 -- What wrk sends: prepared bodies in turn, each request with a number and an execution of its own.
 --
--- Arguments: file of bodies, file of control, prefix of executions, number of executions, "paced" or
--- "full". The control file is shared memory: doubles[0] is the pause between two requests in seconds
--- (only when paced), doubles[1] the number of requests made so far.
+-- Arguments: file of bodies, file of executions, file of control, "paced" or "full", the request line,
+-- headers. The files hold one item a line. In a body, byte 1 stands for the number and byte 2 for the
+-- execution. The control file is shared memory: doubles[0] is the pause between two requests in
+-- seconds (only when paced), doubles[1] the number of requests made so far.
 
 local ffi = require("ffi")
 ffi.cdef [[
@@ -18,12 +19,12 @@ local FIRST_UPDATE = 10000000
 local MAX_BEHIND_S = 0.05
 
 local control
-local requests = {}
-local updates, executions, prefix = 0, 1, ""
+local requests, executions = {}, {}
+local updates = 0
 local due_s = 0
 local time = ffi.new("bench_time")
 
-local function split(body, execution_bytes)
+local function split(body, head, execution_bytes)
    local pieces, update_places, execution_places = {}, {}, {}
    local begin = 1
    local length = 0
@@ -43,24 +44,20 @@ local function split(body, execution_bytes)
       pieces[#pieces + 1] = ""
       begin = at + 1
    end
-   pieces[1] = "PATCH /v2/lm/metrics HTTP/1.1\r\nHost: localhost\r\nAI-Resource-Group: bench\r\n" ..
-      "Content-Type: application/json\r\nContent-Length: " .. length .. "\r\n\r\n" .. pieces[1]
+   pieces[1] = head .. "Content-Length: " .. length .. "\r\n\r\n" .. pieces[1]
    return { pieces = pieces, update_places = update_places, execution_places = execution_places }
 end
 
-local function execution(number)
-   return string.format("%s-%05d", prefix, number % executions)
-end
-
 function init(args)
-   local file = ffi.C.open(args[2], O_RDWR)
+   local file = ffi.C.open(args[3], O_RDWR)
    control = ffi.cast("double *",
       ffi.C.mmap(nil, CONTROL_BYTES, PROT_READ_WRITE, MAP_SHARED, file, 0))
-   prefix, executions = args[3], tonumber(args[4])
+   for name in io.lines(args[2]) do executions[#executions + 1] = name end
+   local head = table.concat(args, "\r\n", 5) .. "\r\n"
    for body in io.lines(args[1]) do
-      requests[#requests + 1] = split(body, #execution(0))
+      requests[#requests + 1] = split(body, head, #executions[1])
    end
-   if args[5] == "paced" then
+   if args[4] == "paced" then
       delay = paced
    end
 end
@@ -71,7 +68,7 @@ function request()
    local pieces = one.pieces
    local update = tostring(FIRST_UPDATE + updates)
    for _, place in ipairs(one.update_places) do pieces[place] = update end
-   local name = execution(updates)
+   local name = executions[updates % #executions + 1]
    for _, place in ipairs(one.execution_places) do pieces[place] = name end
    control[1] = updates
    return table.concat(pieces)

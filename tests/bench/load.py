@@ -9,10 +9,11 @@ import mmap
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.bodies import Mix, write_bodies
+from tests.bench.bodies import PATCH, Format, Mix
 
 CONNECTIONS = 64
 _SCRIPT = Path(__file__).with_suffix(".lua")
@@ -46,15 +47,27 @@ class LoadResult:
 class Load:
     """A load that runs. Whoever starts it owes a `finish`."""
 
-    def __init__(self, url: str, mix: Mix, folder: Path, prefix: str, duration_s: float) -> None:
-        """Prepare a load of updates to a URL; executions get names that begin with the prefix."""
+    def __init__(
+        self,
+        url: str,
+        mix: Mix,
+        folder: Path,
+        executions: Sequence[str],
+        duration_s: float,
+        form: Format = PATCH,
+    ) -> None:
+        """Prepare a load of updates to a URL, of so many whole seconds; the folder is for files."""
         self._url = url
-        self._mix = mix
-        self._prefix = prefix
         self._duration_s = duration_s
-        self._folder = folder
+        self._form = form
+        self._bodies = folder / f"bodies-{form.name}-{mix.metrics}"
+        if not self._bodies.exists():
+            self._bodies.write_text("\n".join(form.prepared(mix)) + "\n")
+        self._executions = folder / "executions"
+        self._executions.write_text("\n".join(executions) + "\n")
         self._output = folder / "wrk.txt"
-        with (folder / "control").open("wb+") as file:
+        self._control_file = folder / "control"
+        with self._control_file.open("wb+") as file:
             file.truncate(_CONTROL_BYTES)
             self._control = memoryview(mmap.mmap(file.fileno(), _CONTROL_BYTES)).cast("d")
         self._child: subprocess.Popen[bytes] | None = None
@@ -62,16 +75,13 @@ class Load:
 
     def start(self, rate: float | None = None) -> None:
         """Start sending: at so many requests per second, or as fast as there are answers."""
-        bodies = self._folder / f"bodies-{self._mix.metrics}.txt"
-        if not bodies.exists():
-            bodies.write_text(write_bodies(self._mix))
         if rate is not None:
             self.pace(rate)
         command = [
             "wrk", "--threads=1", f"--connections={CONNECTIONS}", f"--timeout={_TIMEOUT_S}s",
             f"--duration={self._duration_s:.0f}s", f"--script={_SCRIPT}", self._url, "--",
-            str(bodies), str(self._folder / "control"), self._prefix, str(self._mix.executions),
-            "full" if rate is None else "paced",
+            str(self._bodies), str(self._executions), str(self._control_file),
+            "full" if rate is None else "paced", *self._form.head,
         ]  # fmt: skip
         self._started = time.monotonic()
         with self._output.open("wb") as output:
@@ -105,6 +115,7 @@ class Load:
         if self._child.returncode or not results:
             raise LoadError(f"wrk failed: {output[-500:]}")
         result = json.loads(results[0].removeprefix(_RESULT))
+        # Whether what is not refused was a 204 is for the counts of what was accepted and stored.
         if result["refused"] or result["broken"] or not result["requests"]:
             raise LoadError(f"not all was well: {result}")
         duration_s = result["duration_us"] / 1e6

@@ -14,16 +14,37 @@ from dataclasses import dataclass
 
 from tests.bench.load import Load, LoadResult
 
-_POLL_S = 0.1
-# The rate of what is stored is taken over so much time: batches come in lumps.
-_WINDOW_S = 1.0
-_FEWEST = 2
+POLL_S = 0.1
+FIRST_RATE = 300.0
+# The rate of what is stored is taken over so much time, and from so many looks: batches come in
+# lumps.
+_WINDOW_S = 0.5
+_FEWEST = 3
 # What waits in the steady state: some updates, and some seconds' work. A difference from that is
 # made up for in so much time.
 _WAITING = 256
-_WAITING_S = 0.5
-_CORRECTION_S = 1.0
-_FIRST_RATE = 300.0
+_WAITING_S = 0.25
+_CORRECTION_S = 0.7
+_LEAST_RATE = 30.0
+
+
+class Pace:
+    """The rate that follows what is stored."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def next(self, now: float, stored: int, sent: int) -> float:
+        """Take in how much was stored and sent by now; return the rate to go on with."""
+        seen = self._seen
+        seen.append((now, stored))
+        while len(seen) > _FEWEST and seen[-1][0] - seen[0][0] > _WINDOW_S:
+            seen.popleft()
+        if len(seen) < _FEWEST:
+            return FIRST_RATE
+        rate = (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
+        wanted = _WAITING + _WAITING_S * rate
+        return max(_LEAST_RATE, rate + (wanted - (sent - stored)) / _CORRECTION_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +58,21 @@ class Steady:
     load: LoadResult
 
 
-def hold(load: Load, stored: Callable[[], int], warm_up_s: float, first_rate: float) -> Steady:
-    """Pace a load until it ends; what comes after the warm-up is measured."""
+def hold(load: Load, stored: Callable[[], int], warm_up_s: float) -> Steady:
+    """Pace a load until it ends; what comes after the warm-up, a part of it, is measured."""
     clock = time.monotonic
     begin = stored()
-    seen: deque[tuple[float, int]] = deque([(clock(), 0)])
-    load.start(first_rate or _FIRST_RATE)
+    pace = Pace()
+    load.start(FIRST_RATE)
     measured_from = clock() + warm_up_s
-    first: tuple[float, int, int] | None = None
-    last = (clock(), 0, 0)
+    first = last = (clock(), 0, 0)
     while load.running:
-        time.sleep(_POLL_S)
+        time.sleep(POLL_S)
         last = (clock(), stored() - begin, load.sent)
-        if first is None and last[0] >= measured_from:
+        if last[0] < measured_from:
             first = last
-        seen.append(last[:2])
-        while len(seen) > _FEWEST and seen[-1][0] - seen[0][0] > _WINDOW_S:
-            seen.popleft()
-        rate = (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
-        waiting = last[2] - last[1]
-        wanted = rate + (_WAITING + _WAITING_S * rate - waiting) / _CORRECTION_S
-        load.pace(max(wanted, _FIRST_RATE / 10))
+        load.pace(pace.next(*last))
     result = load.finish()
-    if first is None:
-        raise ValueError("the warm-up is longer than the load")
     done = last[1] - first[1]
     grown = (last[2] - last[1]) - (first[2] - first[1])
     return Steady(done / (last[0] - first[0]), grown / max(done, 1), result)

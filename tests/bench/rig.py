@@ -159,7 +159,9 @@ class Rig:
 
     def load(self, url: str, mix: Mix, duration_s: float) -> Load:
         """Prepare a load; its executions are new ones."""
-        return Load(url, mix, self.folder, f"r{next(_numbers):04}", duration_s)
+        number = next(_numbers)
+        executions = [f"r{number:04}-{one:05}" for one in range(mix.executions)]
+        return Load(url, mix, self.folder, executions, duration_s)
 
     def loaded(self, url: str, mix: Mix, duration_s: float) -> LoadResult:
         """Load a URL as fast as it answers; note it when the generator may be the limit."""

@@ -22,7 +22,7 @@ def test_a_percentile_of_nothing_is_an_error() -> None:
 
 def test_ratios_pair_the_rounds() -> None:
     assert ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="longer"):
         ratios([1.0], [1.0, 2.0])
 
 

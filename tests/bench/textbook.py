@@ -1,8 +1,8 @@
 """The textbook's consumer, and what its two halves share: `python -m tests.bench.textbook COUNTS`.
 
 For each message one `update_one` that pushes the points into its execution's document, then the
-ack, as tutorials show it. A hundred messages are worked on at a time. COUNTS is a file of shared memory,
-the number of messages that are stored, as a double.
+ack, as tutorials show it. A hundred messages are worked on at a time. COUNTS is a file of shared
+memory, where the number of messages that are stored is kept as a double.
 """
 
 import asyncio

@@ -56,13 +56,13 @@ def measure(rig: Rig) -> None:
         gateway = site.gateway()
         gateway.start()
         for mix in MIXES:
-            rig.say(f"drain: {mix} metrics, filling the queue")
+            rig.say(f"drain: {mix}, filling the queue")
             messages = _fill(rig, gateway, site, mix)
             rates = _Rates()
             rounds = rig.rounds(_ROUNDS)
             for number in range(rounds):
                 rig.say(
-                    f"drain: {mix} metrics, {sum(count_entries(messages)):,} updates "
+                    f"drain: {mix}, {sum(count_entries(messages)):,} updates "
                     f"in {len(messages):,} messages, round {number + 1} of {rounds}"
                 )
                 _measure_round(rig, site, mix, messages, rates)
@@ -139,7 +139,7 @@ def _rate(workers: list[Worker], updates: int) -> float:
 
 
 def _report(rig: Rig, mix: Mix, rates: _Rates) -> None:
-    report, head, of = rig.report, f"drain.{mix.key}", f"{mix} metrics"
+    report, head, of = rig.report, f"drain.{mix.key}", f"{mix}"
     drained = rates.drained
     for count in _WORKERS:
         what = f"{of}: {count} worker{'s' if count > 1 else ''}"

@@ -46,7 +46,7 @@ def measure(rig: Rig) -> None:
             rates = _Rates()
             rounds = rig.rounds(_ROUNDS)
             for number in range(rounds):
-                rig.say(f"gateway: {mix.metrics} metrics, round {number + 1} of {rounds}")
+                rig.say(f"gateway: {mix}, round {number + 1} of {rounds}")
                 _measure_round(rig, mix, (bare, validating), gateway, rates, site)
             _report(rig, mix, rates)
     rig.remark_on_generator("gateway")
@@ -84,7 +84,7 @@ def _measure_round(
 
 def _report(rig: Rig, mix: Mix, rates: _Rates) -> None:
     report, head = rig.report, f"gateway.{mix.key}"
-    of = f"{mix.metrics} metric{'s' if mix.metrics > 1 else ''}"
+    of = f"{mix}"
     report.add(f"{head}.bare", f"{of}: handler that reads and answers", "/s", rates.bare)
     report.add(f"{head}.validating", f"{of}: it also parses, validates", "/s", rates.validating)
     report.add(f"{head}.published", f"{of}: raw publish of its messages", "/s", rates.published)

@@ -5,7 +5,7 @@ Ours and the textbook's are measured at the highest rate at which the queue does
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.bench.bodies import Mix
 from tests.bench.pace import Steady, hold
@@ -40,8 +40,6 @@ class _Pipelines:
     textbook: Program
     counts: Counts
     direct: Program
-    # Where the next round's pace begins, by mix and pipeline.
-    rates: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
 def measure(rig: Rig) -> None:
@@ -67,12 +65,12 @@ def _measure_mix(rig: Rig, pipelines: _Pipelines, mix: Mix, *, with_peers: bool)
     direct: list[float] = []
     rounds = rig.rounds(_ROUNDS if with_peers else _ROUNDS - 1)
     for number in range(rounds):
-        rig.say(f"stored: {mix} metrics, round {number + 1} of {rounds}")
+        rig.say(f"stored: {mix}, round {number + 1} of {rounds}")
         ours.append(_measure_ours(rig, pipelines, mix))
         if with_peers:
             textbook.append(_measure_textbook(rig, pipelines, mix))
             direct.append(_measure_direct(rig, pipelines, mix))
-    report, head, of = rig.report, f"stored.{mix.key}", f"{mix} metrics"
+    report, head, of = rig.report, f"stored.{mix.key}", f"{mix}"
     report.add(f"{head}.rate", f"{of}: stored", "/s", ours)
     if with_peers:
         report.add(f"{head}.textbook", f"{of}: textbook pipeline", "/s", textbook)
@@ -86,7 +84,7 @@ def _measure_ours(rig: Rig, pipelines: _Pipelines, mix: Mix) -> float:
     url = f"{gateway.url}/lm/metrics"
     points = _points(rig, pipelines.site)
     before = accepted(gateway)
-    steady = _hold(rig, pipelines, mix, url, lambda: stored(worker))
+    steady = _hold(rig, mix, url, lambda: stored(worker))
     await_drained(gateway, worker)
     new = (accepted(gateway) - before) * mix.metrics
     if _points(rig, pipelines.site) - points != new:
@@ -97,7 +95,7 @@ def _measure_ours(rig: Rig, pipelines: _Pipelines, mix: Mix) -> float:
 def _measure_textbook(rig: Rig, pipelines: _Pipelines, mix: Mix) -> float:
     counts = pipelines.counts
     before = counts.value
-    steady = _hold(rig, pipelines, mix, pipelines.textbook.url, lambda: counts.value)
+    steady = _hold(rig, mix, pipelines.textbook.url, lambda: counts.value)
     rig.await_still(lambda: counts.value)
     _check_documents(rig, pipelines.site, mix, counts.value - before, steady.load.requests)
     return steady.rate
@@ -111,16 +109,14 @@ def _measure_direct(rig: Rig, pipelines: _Pipelines, mix: Mix) -> float:
     return result.rate
 
 
-def _hold(rig: Rig, pipelines: _Pipelines, mix: Mix, url: str, count: Callable[[], int]) -> Steady:
+def _hold(rig: Rig, mix: Mix, url: str, count: Callable[[], int]) -> Steady:
     warm_up_s = rig.seconds(_WARM_UP_S)
     load = rig.load(url, mix, warm_up_s + rig.seconds(_ROUND_S))
-    known = (mix.key, url)
-    steady = hold(load, count, warm_up_s, pipelines.rates.get(known, 0))
-    pipelines.rates[known] = steady.rate
+    steady = hold(load, count, warm_up_s)
     rig.noted(steady.load)
     if abs(steady.growth) > _MAX_GROWTH:
         share = f"{steady.growth:+.0%}"
-        rig.report.remark(f"stored: {mix} metrics: the pace was not steady, {share} were waiting")
+        rig.report.remark(f"stored: {mix}: the pace was not steady, {share} were waiting")
     return steady
 
 
