@@ -73,7 +73,7 @@ def _run(sections: list[Section], console: Console, folder: Path, *, quick: bool
         report = Report(describe(broker, database))
         if report.machine["busy_before"] > _QUIET_SHARE:
             report.remark(f"others used {report.machine['busy_before']:.0%} of the machine's cores")
-        rig = Rig(folder, broker, database, report, console, quick)
+        rig = Rig(folder, broker, database, report, console, quick, _CACHE_GB)
         try:
             for section in sections:
                 report.begin(section.name, section.title)

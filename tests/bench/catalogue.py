@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.bench.rig import Rig
-from tests.bench.sections import drain, gateway, stored
+from tests.bench.sections import drain, gateway, latency, long, memory, storage, stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,5 +18,5 @@ class Section:
 
 SECTIONS = tuple(
     Section(module.__name__.rpartition(".")[2], module.TITLE, module.measure)
-    for module in (gateway, stored, drain)
+    for module in (gateway, stored, drain, latency, memory, storage, long)
 )

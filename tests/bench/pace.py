@@ -52,7 +52,7 @@ class Steady:
     """What a paced load came to."""
 
     rate: float
-    """Updates stored per second."""
+    """Updates stored per second; those sent per second, if more were stored than sent."""
     growth: float
     """By how much the number of waiting updates grew meanwhile, as a share of what was stored."""
     load: LoadResult
@@ -75,4 +75,5 @@ def hold(load: Load, stored: Callable[[], int], warm_up_s: float) -> Steady:
     result = load.finish()
     done = last[1] - first[1]
     grown = (last[2] - last[1]) - (first[2] - first[1])
-    return Steady(done / (last[0] - first[0]), grown / max(done, 1), result)
+    rate = (done + min(grown, 0)) / (last[0] - first[0])
+    return Steady(rate, grown / max(done, 1), result)

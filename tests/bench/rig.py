@@ -98,6 +98,7 @@ class Rig:
     report: Report
     console: Console
     quick: bool
+    cache_gb: float
     loads: list[LoadResult] = field(default_factory=list)
 
     def seconds(self, full: float) -> float:

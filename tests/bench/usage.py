@@ -1,10 +1,9 @@
 """What processes use of the machine, out of /proc (see proc(5))."""
 
-import os
 import time
 from pathlib import Path
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_KIB_MB = 1024 / 1e6
 
 
 def cpu_s(pid: int) -> float:
@@ -17,18 +16,18 @@ def cpu_s(pid: int) -> float:
     return nanoseconds / 1e9
 
 
-def resident_mib(pid: int) -> float:
-    """Return the memory that a process has resident now."""
-    return _status_kib(pid, "VmRSS") / 1024
+def resident_mb(pid: int) -> float:
+    """Return the memory that a process has resident now, in MB."""
+    return _status_kib(pid, "VmRSS") * _KIB_MB
 
 
-def peak_mib(pid: int) -> float:
-    """Return the most memory that a process has had resident since `forget_peak`."""
-    return _status_kib(pid, "VmHWM") / 1024
+def peak_mb(pid: int) -> float:
+    """Return the most memory that a process has had resident since `forget_peak`, in MB."""
+    return _status_kib(pid, "VmHWM") * _KIB_MB
 
 
 def forget_peak(pid: int) -> None:
-    """Let the peak begin anew with what is resident now."""
+    """Let the peak begin anew with what is resident now, in MB."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
