@@ -5,6 +5,7 @@ number of the update in its steps, and the execution. Both have a fixed width, s
 length is known. A point has some 208 bytes, as in the design.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -52,7 +53,11 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A request's line and headers, and how its body is written."""
+    """A request's line and headers, and how its body is written.
+
+    `body` takes an execution and points, `point` a source of values, a name, a step and the
+    milliseconds since the run began.
+    """
 
     name: str
     head: tuple[str, ...]
@@ -64,39 +69,41 @@ class Format:
         source = random.Random(mix.metrics)  # noqa: S311 - no secret
         count = min(_MAX_BODIES, _MAX_FILE_BYTES // (POINT_BYTES * mix.metrics))
         for number in range(count):
-            points = (
-                self.point(source, name, f"{UPDATE_MARK}{step:02}", number)
-                for step in range(-(-mix.metrics // len(NAMES)))
-                for name in NAMES
-            )
+            steps = (f"{UPDATE_MARK}{step:02}" for step in itertools.count())
+            points = self.points(source, steps, number)
             yield self.body(EXECUTION_MARK, list(islice(points, mix.metrics)))
 
+    def points(
+        self, source: random.Random, steps: Iterator[str], first_second: int
+    ) -> Iterator[str]:
+        """Yield points without end: at each step, about a second apart, one of every name."""
+        for second, step in enumerate(steps, start=first_second):
+            at_ms = 1000 * second + source.randrange(1000)
+            for name in NAMES:
+                yield self.point(source, name, step, at_ms)
 
-def update(execution_id: str, points: list[str]) -> str:
-    """Return an update as JSON."""
+
+def run_updates(execution_id: str, points: int, metrics: int, begin: int = 0) -> Iterator[bytes]:
+    """Yield the updates of a run from a point on, with so many metrics at a time."""
+    source = random.Random(f"{execution_id} {begin}")  # noqa: S311 - no secret
+    first_step, skipped = divmod(begin, len(NAMES))
+    steps = map(str, itertools.count(first_step))
+    logged = islice(PATCH.points(source, steps, first_step), skipped, skipped + points)
+    while some := list(islice(logged, metrics)):
+        yield _update(execution_id, some).encode()
+
+
+def _update(execution_id: str, points: list[str]) -> str:
     return f'{{"executionId":"{execution_id}","metrics":[{",".join(points)}]}}'
 
 
-def point(source: random.Random, name: str, step: str, second: int) -> str:
-    """Return a point as JSON, logged in a second of its run."""
-    at = _BEGIN + timedelta(seconds=second, milliseconds=source.randrange(1000))
+def _point(source: random.Random, name: str, step: str, at_ms: int) -> str:
+    at = _BEGIN + timedelta(milliseconds=at_ms)
     timestamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return (
         f'{{"name":"{name}","value":{source.random()},"timestamp":"{timestamp}",'
         f'"step":{step},"labels":{_LABELS}}}'
     )
-
-
-def run_updates(execution_id: str, points: int, metrics: int, begin: int = 0) -> Iterator[bytes]:
-    """Yield the updates of a run that logs every name at each step, so many metrics at a time."""
-    source = random.Random(execution_id)  # noqa: S311 - no secret
-    numbers = range(begin, begin + points)
-    logged = (
-        point(source, NAMES[one % len(NAMES)], str(one // len(NAMES)), one // len(NAMES))
-        for one in numbers
-    )
-    while some := list(islice(logged, metrics)):
-        yield update(execution_id, some).encode()
 
 
 PATCH = Format(
@@ -107,6 +114,6 @@ PATCH = Format(
         f"AI-Resource-Group: {RESOURCE_GROUP}",
         "Content-Type: application/json",
     ),
-    update,
-    point,
+    _update,
+    _point,
 )

@@ -1,10 +1,7 @@
-"""What sections run on: the servers, the programs under load, progress, and the checks."""
+"""What sections run on: the servers, sites on them, loads, and progress."""
 
 import asyncio
 import itertools
-import mmap
-import os
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,73 +16,29 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from rich.console import Console
 
+from deploy.local.install import install_missing, install_program
 from deploy.local.mongodb import MongoDB
-from deploy.local.ports import LOOPBACK, answers, choose_port
-from deploy.local.process import Process, wait_for
 from deploy.local.rabbitmq import RabbitMQ
 from tests.bench.bodies import Mix
 from tests.bench.load import BUSY_SHARE, Load, LoadResult
+from tests.bench.machine import describe
+from tests.bench.programs import Counts, Program
 from tests.bench.report import Report
-from tests.bench.textbook import COUNTS_BYTES
-from tests.harness.services import ROOT, Gateway, Service, Site, Worker
+from tests.harness.services import Gateway, Service, Site, Worker
 
 T = TypeVar("T")
-_START_DEADLINE_S = 20.0
-_DRAIN_DEADLINE_S = 180.0
+CACHE_GB = 1.0
+_DEADLINE_S = 180.0
 _POLL_S = 0.05
 _STILL_S = 0.5
 _WARM_UP_S = 1
+_PLAIN_WIDTH = 110
+_QUICK_S = 2.0
 _numbers = itertools.count(1)
 
 
 class BenchError(Exception):
     """What was measured means nothing; the message says why."""
-
-
-class Program:
-    """A program of the bench's own, as a child process."""
-
-    def __init__(self, name: str, folder: Path, environment: dict[str, str]) -> None:
-        """Prepare a program in a folder."""
-        self.port = choose_port()
-        self._environment = environment
-        self._process = Process(name, folder / f"{name}.log", folder / f"{name}.pid.json")
-
-    def start(self, module: str, *arguments: str, listens: bool = True) -> None:
-        """Start it, and wait until it listens on its port, if it does."""
-        command = [sys.executable, "-m", module, *arguments]
-        self._process.start(command, os.environ | {"PYTHONPATH": str(ROOT)} | self._environment)
-        if listens and not wait_for(lambda: answers(self.port), _START_DEADLINE_S):
-            raise BenchError(f"{module} does not listen:\n{self._process.log_tail()}")
-
-    @property
-    def url(self) -> str:
-        """Where to send updates."""
-        return f"http://{LOOPBACK}:{self.port}/v2/lm/metrics"
-
-    def log_tail(self) -> str:
-        """Return the end of its log."""
-        return self._process.log_tail()
-
-    def stop(self) -> None:
-        """End it."""
-        self._process.stop(_START_DEADLINE_S)
-
-
-class Counts:
-    """A number that a child process counts up, in shared memory."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        with file.open("wb+") as opened:
-            opened.truncate(COUNTS_BYTES)
-            self._memory = memoryview(mmap.mmap(opened.fileno(), COUNTS_BYTES)).cast("d")
-        self._memory[0] = -1
-
-    @property
-    def value(self) -> int:
-        """Return the count; -1 until the child is ready."""
-        return int(self._memory[0])
 
 
 @dataclass(slots=True)
@@ -98,12 +51,11 @@ class Rig:
     report: Report
     console: Console
     quick: bool
-    cache_gb: float
-    loads: list[LoadResult] = field(default_factory=list)
+    _loads: list[LoadResult] = field(default_factory=list)
 
     def seconds(self, full: float) -> float:
         """Return how long to measure."""
-        return max(2.0, full / 2) if self.quick else full
+        return min(full, _QUICK_S) if self.quick else full
 
     def rounds(self, full: int) -> int:
         """Return how many rounds to measure."""
@@ -115,11 +67,9 @@ class Rig:
 
     @contextmanager
     def site(self, name: str) -> Iterator[Site]:
-        """Set up a virtual host and a database; at the end stop their processes and drop it."""
+        """Set up a virtual host and a database; at the end stop their processes and drop them."""
         name = f"bench-{name}-{next(_numbers)}"
-        folder = self.folder / name
-        folder.mkdir()
-        site = Site(self.broker, self.database, name, folder)
+        site = Site(self.broker, self.database, name, self.folder_of(name))
         try:
             yield site
         finally:
@@ -128,18 +78,30 @@ class Rig:
             with self.mongo(name) as database:
                 database.client.drop_database(name)
 
+    def folder_of(self, name: str) -> Path:
+        """Return a folder for the files of a site's processes."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
     @contextmanager
     def mongo(self, name: str) -> Iterator[Database[dict[str, Any]]]:
         """Open a database."""
         with MongoClient[dict[str, Any]](self.database.url) as client:
             yield client[name]
 
+    def sum_of(self, site: Site, collection: str, what: Any) -> int:
+        """Return the sum of an expression over all documents of a collection."""
+        pipeline = [{"$group": {"_id": None, "sum": {"$sum": what}}}]
+        with self.mongo(site.database_name) as database:
+            return sum(int(one["sum"]) for one in database[collection].aggregate(pipeline))
+
     @contextmanager
     def handler(self, kind: str, site: Site) -> Iterator[Program]:
         """Run one of the programs of `handlers`."""
-        program = Program(f"handler-{kind}", self.folder / site.database_name, site.environment)
+        program = Program(kind, self.folder_of(site.database_name), site.environment)
         try:
-            program.start("tests.bench.handlers", kind, str(program.port))
+            program.serve("tests.bench.handlers", kind)
             yield program
         finally:
             program.stop()
@@ -147,13 +109,11 @@ class Rig:
     @contextmanager
     def consumer(self, site: Site) -> Iterator[Counts]:
         """Run the textbook's consumer."""
-        folder = self.folder / site.database_name
+        folder = self.folder_of(site.database_name)
         counts = Counts(folder / "counts")
         program = Program("consumer", folder, site.environment)
         try:
-            program.start("tests.bench.textbook", str(counts.file), listens=False)
-            if not wait_for(lambda: counts.value >= 0, _START_DEADLINE_S):
-                raise BenchError(f"the consumer is not ready:\n{program.log_tail()}")
+            program.count("tests.bench.textbook", counts)
             yield counts
         finally:
             program.stop()
@@ -165,7 +125,7 @@ class Rig:
         return Load(url, mix, self.folder, executions, duration_s)
 
     def loaded(self, url: str, mix: Mix, duration_s: float) -> LoadResult:
-        """Load a URL as fast as it answers; note it when the generator may be the limit."""
+        """Load a URL as fast as it answers."""
         load = self.load(url, mix, duration_s)
         load.start()
         return self.noted(load.finish())
@@ -178,32 +138,44 @@ class Rig:
 
     def noted(self, result: LoadResult) -> LoadResult:
         """Keep a result for the remark about the generator's share."""
-        self.loads.append(result)
+        self._loads.append(result)
         return result
-
-    def sum_of(self, site: Site, collection: str, what: Any) -> int:
-        """Return the sum of an expression over all documents of a collection."""
-        pipeline = [{"$group": {"_id": None, "sum": {"$sum": what}}}]
-        with self.mongo(site.database_name) as database:
-            return sum(int(one["sum"]) for one in database[collection].aggregate(pipeline))
-
-    def await_still(self, count: Callable[[], int]) -> None:
-        """Wait until a count has not moved for a moment."""
-        ends = time.monotonic() + _DRAIN_DEADLINE_S
-        now, before = count(), -1
-        while now != before:
-            if time.monotonic() > ends:
-                raise BenchError("the queue was not drained in time")
-            time.sleep(_STILL_S)
-            now, before = count(), now
 
     def remark_on_generator(self, section: str) -> None:
         """Say how much of a core the generator took at most in this section."""
-        if self.loads:
-            most = max(result.cpu_share for result in self.loads)
+        if self._loads:
+            most = max(result.cpu_share for result in self._loads)
             limit = ": it may be the limit" if most > BUSY_SHARE else ""
             self.report.remark(f"{section}: the generator took up to {most:.0%} of a core{limit}")
-            self.loads.clear()
+            self._loads.clear()
+
+
+@contextmanager
+def rig_in(folder: Path, console: Console, *, quick: bool) -> Iterator[Rig]:
+    """Start the servers in a folder; they are killed at the end.
+
+    Raises:
+        InstallError, ServerError: they or wrk are missing and can't be installed, or don't start.
+    """
+    install_missing({})
+    install_program("wrk", "wrk")
+    broker, database = RabbitMQ(folder / "rabbitmq"), MongoDB(folder / "mongodb", cache_gb=CACHE_GB)
+    console.print("starting RabbitMQ and MongoDB")
+    try:
+        broker.start()
+        database.start()
+        yield Rig(folder, broker, database, Report(describe(broker, database)), console, quick)
+    finally:
+        broker.kill()
+        database.kill()
+
+
+def plain_console() -> Console:
+    """Make the console; in a pipe it is wide enough for the table."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH
+    return console
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -234,30 +206,36 @@ def accepted(gateway: Gateway) -> int:
     return round(gateway.metric("ingest_updates_accepted_total"))
 
 
-def stored(*workers: Worker) -> int:
-    """Return how many updates workers have stored."""
-    return round(sum(worker.metric("worker_entries_applied_total") for worker in workers))
+def stored(worker: Worker) -> int:
+    """Return how many updates a worker has stored."""
+    return round(worker.metric("worker_entries_applied_total"))
 
 
-def await_drained(gateway: Gateway, *workers: Worker) -> None:
-    """Wait until workers have stored what a gateway accepted, and neither more nor less.
+def default_of(settings: type[Any], name: str) -> int:
+    """Return the default of a setting."""
+    return int(settings.__dataclass_fields__[name].default)
 
-    All of them must have been there from the start.
+
+def await_that(condition: Callable[[], bool], otherwise: str) -> None:
+    """Wait for a condition.
+
+    Raises:
+        BenchError: it does not come true in time.
     """
-    _await(lambda: stored(*workers) >= accepted(gateway), "the queue was not drained in time")
-    counts = accepted(gateway), stored(*workers)
-    if counts[0] != counts[1]:
-        raise BenchError(f"{counts[0]} updates were accepted and {counts[1]} stored")
-
-
-def _await(condition: Callable[[], bool], otherwise: str) -> None:
-    ends = time.monotonic() + _DRAIN_DEADLINE_S
+    ends = time.monotonic() + _DEADLINE_S
     while not condition():
         if time.monotonic() > ends:
             raise BenchError(otherwise)
         time.sleep(_POLL_S)
 
 
-def default_of(settings: type[Any], name: str) -> int:
-    """Return the default of a setting."""
-    return int(settings.__dataclass_fields__[name].default)
+def await_still(count: Callable[[], int]) -> None:
+    """Wait until a count has not moved for a moment."""
+    seen = [-1]
+
+    def is_still() -> bool:
+        time.sleep(_STILL_S)
+        seen.append(count())
+        return seen[-1] == seen[-2]
+
+    await_that(is_still, "the queue was not drained in time")

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from ingest.settings import GatewaySettings
 from tests.bench.bodies import Mix
 from tests.bench.ceilings import count_entries, publish, purge, take_messages
-from tests.bench.rig import BenchError, Program, Rig, accepted, default_of, run
+from tests.bench.programs import Program
+from tests.bench.rig import BenchError, Rig, accepted, default_of, run
 from tests.harness.services import Gateway, Site
 
 TITLE = "Gateway alone, updates accepted"

@@ -17,14 +17,14 @@ from itertools import chain, islice, repeat
 from tests.bench.arithmetic import percentile
 from tests.bench.bodies import Mix, run_updates
 from tests.bench.latency import Connections
-from tests.bench.pace import hold
-from tests.bench.rig import BenchError, Rig, await_drained, stored
-from tests.harness.services import ROOT, Gateway, Site, Worker
+from tests.bench.pipeline import Pipeline, pipeline
+from tests.bench.rig import BenchError, Rig
+from tests.harness.services import ROOT
 
 TITLE = "Latency"
 MIXES = (Mix(1), Mix(10))
-_FIND_S = 6.0
-_FIND_WARM_UP_S = 3.0
+_WARM_UP_S = 3.0
+_FIND_S = 3.0
 _ROUND_S = 6.0
 _ROUNDS = 2
 _TIMEOUT_S = 60
@@ -43,44 +43,32 @@ class _Times:
 
 def measure(rig: Rig) -> None:
     """Measure all mixes."""
-    with rig.site("latency") as site:
-        gateway, worker = site.gateway(), site.worker()
-        gateway.start()
-        worker.start()
+    with pipeline(rig, "latency") as ours:
         for mix in MIXES:
-            rate = _half_rate(rig, gateway, worker, mix)
+            rig.say(f"latency: {mix}, finding the rate")
+            rate = ours.steady(rig, mix, _WARM_UP_S, rig.seconds(_FIND_S)) / 2
             times = _Times()
             rounds = rig.rounds(_ROUNDS)
             for number in range(rounds):
                 rig.say(f"latency: {mix}, {rate:,.0f}/s, round {number + 1} of {rounds}")
-                _measure_half(rig, site, gateway, mix, rate, times)
-                await_drained(gateway, worker)
-                result = rig.loaded(f"{gateway.url}/lm/metrics", mix, rig.seconds(_ROUND_S))
+                _measure_half(rig, ours, mix, rate, times)
+                ours.await_drained()
+                result = rig.loaded(ours.url, mix, rig.seconds(_ROUND_S))
                 times.saturated[50].append(result.p50_ms)
                 times.saturated[99].append(result.p99_ms)
-                await_drained(gateway, worker)
+                ours.await_drained()
             _report(rig, mix, rate, times)
     rig.remark_on_generator("latency")
 
 
-def _half_rate(rig: Rig, gateway: Gateway, worker: Worker, mix: Mix) -> float:
-    rig.say(f"latency: {mix}, finding the rate")
-    load = rig.load(f"{gateway.url}/lm/metrics", mix, _FIND_S)
-    steady = hold(load, lambda: stored(worker), _FIND_WARM_UP_S)
-    await_drained(gateway, worker)
-    return steady.rate / 2
-
-
-def _measure_half(
-    rig: Rig, site: Site, gateway: Gateway, mix: Mix, rate: float, times: _Times
-) -> None:
+def _measure_half(rig: Rig, ours: Pipeline, mix: Mix, rate: float, times: _Times) -> None:
     seconds = rig.seconds(_ROUND_S)
     updates = list(islice(_updates(mix), round(rate * seconds)))
-    command = [sys.executable, "-m", "tests.bench.visibility", str(gateway.port), str(seconds)]
-    environment = os.environ | site.environment | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.bench.visibility", str(ours.gateway.port), str(seconds)]
+    environment = os.environ | ours.site.environment | {"PYTHONPATH": str(ROOT)}
     with (
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as probing,
-        Connections(gateway.port) as connections,
+        Connections(ours.gateway.port) as connections,
     ):
         began, began_cpu = time.monotonic(), time.process_time()
         connections.send_all(iter(updates), rate)

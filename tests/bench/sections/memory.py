@@ -5,9 +5,9 @@ gateway, bodies of some 200 KB.
 """
 
 from tests.bench.bodies import Mix
-from tests.bench.rig import Rig, await_drained, pid_of
+from tests.bench.pipeline import pipeline
+from tests.bench.rig import CACHE_GB, Rig, pid_of
 from tests.bench.usage import forget_peak, peak_mb
-from tests.harness.services import Site
 
 TITLE = "Memory, the most that was resident"
 _ROUND_S = 6.0
@@ -17,38 +17,32 @@ _LARGE = Mix(1000)
 
 def measure(rig: Rig) -> None:
     """Measure usual updates, then large ones."""
-    with rig.site("memory") as site:
-        peaks = _peaks(rig, site, _USUAL)
-        for name, what in (
-            ("gateway", "gateway"),
-            ("worker", "worker"),
-            ("rabbitmq", "RabbitMQ"),
-            ("mongodb", f"MongoDB, with a cache of {rig.cache_gb:g} GB"),
-        ):
-            rig.report.add(f"memory.{name}", f"{_USUAL}: {what}", "MB", [peaks[name]])
-        peaks = _peaks(rig, site, _LARGE)
-        rig.report.add("memory.gateway-200-kb", f"{_LARGE}: gateway", "MB", [peaks["gateway"]])
-        rig.report.add("memory.worker-200-kb", f"{_LARGE}: worker", "MB", [peaks["worker"]])
+    peaks = _peaks(rig, _USUAL)
+    for name, what in (
+        ("gateway", "gateway"),
+        ("worker", "worker"),
+        ("rabbitmq", "RabbitMQ"),
+        ("mongodb", f"MongoDB, with a cache of {CACHE_GB:g} GB"),
+    ):
+        rig.report.add(f"memory.{name}", f"{_USUAL}: {what}", "MB", [peaks[name]])
+    peaks = _peaks(rig, _LARGE)
+    rig.report.add("memory.gateway-200-kb", f"{_LARGE}: gateway", "MB", [peaks["gateway"]])
+    rig.report.add("memory.worker-200-kb", f"{_LARGE}: worker", "MB", [peaks["worker"]])
     rig.remark_on_generator("memory")
 
 
-def _peaks(rig: Rig, site: Site, mix: Mix) -> dict[str, float]:
+def _peaks(rig: Rig, mix: Mix) -> dict[str, float]:
     """Load a new gateway with a new worker behind it; return each process's peak in MB."""
     rig.say(f"memory: {mix}")
-    gateway, worker = site.gateway(), site.worker()
-    gateway.start()
-    worker.start()
-    pids = {
-        "gateway": pid_of(gateway),
-        "worker": pid_of(worker),
-        "rabbitmq": pid_of(rig.broker),
-        "mongodb": pid_of(rig.database),
-    }
-    for pid in pids.values():
-        forget_peak(pid)
-    rig.loaded(f"{gateway.url}/lm/metrics", mix, rig.seconds(_ROUND_S))
-    await_drained(gateway, worker)
-    peaks = {name: peak_mb(pid) for name, pid in pids.items()}
-    gateway.stop()
-    worker.stop()
-    return peaks
+    with pipeline(rig, "memory") as ours:
+        pids = {
+            "gateway": pid_of(ours.gateway),
+            "worker": pid_of(ours.worker),
+            "rabbitmq": pid_of(rig.broker),
+            "mongodb": pid_of(rig.database),
+        }
+        for pid in pids.values():
+            forget_peak(pid)
+        rig.loaded(ours.url, mix, rig.seconds(_ROUND_S))
+        ours.await_drained()
+        return {name: peak_mb(pid) for name, pid in pids.items()}

@@ -20,7 +20,8 @@ from ingest.contract.documents import COLLECTIONS, SEGMENTS
 from ingest.runtime.database import open_client
 from tests.bench.bodies import POINT_BYTES, run_updates
 from tests.bench.latency import Connections
-from tests.bench.rig import BenchError, Rig, await_drained, run
+from tests.bench.pipeline import pipeline
+from tests.bench.rig import BenchError, Rig, run
 from worker.compaction.plan import Limits
 from worker.compaction.store import CompactionStore
 
@@ -61,17 +62,14 @@ def _measure_runs(rig: Rig, metrics: int, points: int) -> None:
     of = f"{metrics} at a time"
     rig.say(f"storage: {_RUNS * points:,} points, {of}")
     names = [f"run-{number:04}" for number in range(_RUNS)]
-    with rig.site("storage") as site, rig.mongo(site.database_name) as database:
-        gateway, worker = site.gateway(), site.worker()
-        gateway.start()
-        worker.start()
-        with Connections(gateway.port) as connections:
+    with pipeline(rig, "storage") as ours, rig.mongo(ours.site.database_name) as database:
+        with Connections(ours.gateway.port) as connections:
             connections.send_all(_in_turn(names, points, metrics))
-        await_drained(gateway, worker)
+        ours.await_drained()
         before = _size(database, _RUNS * points)
         rig.say(f"storage: compacting {before.segments:,} segments")
         keys = [one["_id"] for one in database.metric_resources.find({}, ["_id"])]
-        run(_compact(rig.database.url, site.database_name, keys))
+        run(_compact(rig.database.url, ours.site.database_name, keys))
         after = _size(database, _RUNS * points)
     report, head = rig.report, f"storage.{metrics}"
     for name, what, size in (("new", "new", before), ("compacted", "compacted", after)):

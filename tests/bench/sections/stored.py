@@ -4,14 +4,15 @@ Ours and the textbook's are measured at the highest rate at which the queue does
 `pace`. Executions are new in every round, which favours the textbook: its documents stay small.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ingest.contract.documents import SEGMENTS
 from tests.bench.bodies import Mix
-from tests.bench.pace import Steady, hold
-from tests.bench.rig import BenchError, Counts, Program, Rig, accepted, await_drained, stored
+from tests.bench.pipeline import Pipeline, pipeline, steady
+from tests.bench.programs import Counts, Program
+from tests.bench.rig import BenchError, Rig, accepted, await_still
 from tests.bench.textbook import COLLECTION
-from tests.harness.services import Gateway, Site, Worker
+from tests.harness.services import Site
 
 TITLE = "End to end, updates stored"
 # Whether the textbook is measured, too. A hot execution is soon too large for its document.
@@ -26,17 +27,21 @@ _WARM_UP_S = 3.0
 _ROUND_S = 5.0
 _DIRECT_S = 3.0
 _ROUNDS = 3
-# The queue grew, or the load was not enough, beyond this share.
-_MAX_GROWTH = 0.1
 
 
 @dataclass(slots=True)
-class _Pipelines:
-    """Everything that is measured, started."""
+class _Rates:
+    """Updates stored per second, of each round."""
 
-    site: Site
-    gateway: Gateway
-    worker: Worker
+    ours: list[float] = field(default_factory=list)
+    textbook: list[float] = field(default_factory=list)
+    direct: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Peers:
+    """What ours is compared with, started."""
+
     textbook: Program
     counts: Counts
     direct: Program
@@ -45,84 +50,57 @@ class _Pipelines:
 def measure(rig: Rig) -> None:
     """Measure all mixes."""
     with (
-        rig.site("stored") as site,
-        rig.handler("textbook", site) as textbook,
-        rig.consumer(site) as counts,
-        rig.handler("direct", site) as direct,
+        pipeline(rig, "stored") as ours,
+        rig.handler("textbook", ours.site) as textbook,
+        rig.consumer(ours.site) as counts,
+        rig.handler("direct", ours.site) as direct,
     ):
-        gateway, worker = site.gateway(), site.worker()
-        gateway.start()
-        worker.start()
-        pipelines = _Pipelines(site, gateway, worker, textbook, counts, direct)
+        peers = _Peers(textbook, counts, direct)
         for mix, with_peers in MIXES:
-            _measure_mix(rig, pipelines, mix, with_peers=with_peers)
+            rates = _Rates()
+            rounds = rig.rounds(_ROUNDS if with_peers else _ROUNDS - 1)
+            for number in range(rounds):
+                rig.say(f"stored: {mix}, round {number + 1} of {rounds}")
+                rates.ours.append(_measure_ours(rig, ours, mix))
+                if with_peers:
+                    rates.textbook.append(_measure_textbook(rig, ours.site, peers, mix))
+                    rates.direct.append(_measure_direct(rig, ours.site, peers, mix))
+            _report(rig, mix, rates)
     rig.remark_on_generator("stored")
 
 
-def _measure_mix(rig: Rig, pipelines: _Pipelines, mix: Mix, *, with_peers: bool) -> None:
-    ours: list[float] = []
-    textbook: list[float] = []
-    direct: list[float] = []
-    rounds = rig.rounds(_ROUNDS if with_peers else _ROUNDS - 1)
-    for number in range(rounds):
-        rig.say(f"stored: {mix}, round {number + 1} of {rounds}")
-        ours.append(_measure_ours(rig, pipelines, mix))
-        if with_peers:
-            textbook.append(_measure_textbook(rig, pipelines, mix))
-            direct.append(_measure_direct(rig, pipelines, mix))
-    report, head, of = rig.report, f"stored.{mix.key}", f"{mix}"
-    report.add(f"{head}.rate", f"{of}: stored", "/s", ours)
-    if with_peers:
-        report.add(f"{head}.textbook", f"{of}: textbook pipeline", "/s", textbook)
-        report.add(f"{head}.direct", f"{of}: straight into MongoDB", "/s", direct)
-        report.compare(f"{head}.of-textbook", f"{of}: stored ÷ textbook", ours, textbook)
-        report.compare(f"{head}.of-direct", f"{of}: stored ÷ straight", ours, direct)
-
-
-def _measure_ours(rig: Rig, pipelines: _Pipelines, mix: Mix) -> float:
-    gateway, worker = pipelines.gateway, pipelines.worker
-    url = f"{gateway.url}/lm/metrics"
-    points = _points(rig, pipelines.site)
-    before = accepted(gateway)
-    steady = _hold(rig, mix, url, lambda: stored(worker))
-    await_drained(gateway, worker)
-    new = (accepted(gateway) - before) * mix.metrics
-    if _points(rig, pipelines.site) - points != new:
+def _measure_ours(rig: Rig, ours: Pipeline, mix: Mix) -> float:
+    points, before = _points(rig, ours.site), accepted(ours.gateway)
+    rate = ours.steady(rig, mix, _WARM_UP_S, rig.seconds(_ROUND_S))
+    new = (accepted(ours.gateway) - before) * mix.metrics
+    if _points(rig, ours.site) - points != new:
         raise BenchError(f"not all of {new} points are in the database")
-    return steady.rate
+    return rate
 
 
-def _measure_textbook(rig: Rig, pipelines: _Pipelines, mix: Mix) -> float:
-    counts = pipelines.counts
+def _measure_textbook(rig: Rig, site: Site, peers: _Peers, mix: Mix) -> float:
+    counts = peers.counts
     before = counts.value
-    steady = _hold(rig, mix, pipelines.textbook.url, lambda: counts.value)
-    rig.await_still(lambda: counts.value)
-    _check_documents(rig, pipelines.site, mix, counts.value - before, steady.load.requests)
-    return steady.rate
+    measured_s = rig.seconds(_ROUND_S)
+    url = peers.textbook.url
+    rate = steady(rig, url, mix, lambda: counts.value, _WARM_UP_S, measured_s)
+    await_still(lambda: counts.value)
+    _check_documents(rig, site, mix, counts.value - before)
+    return rate
 
 
-def _measure_direct(rig: Rig, pipelines: _Pipelines, mix: Mix) -> float:
-    result = rig.loaded(pipelines.direct.url, mix, rig.seconds(_DIRECT_S))
-    rig.await_still(lambda: _pushed(rig, pipelines.site))
-    count = _pushed(rig, pipelines.site) // mix.metrics
-    _check_documents(rig, pipelines.site, mix, count, result.requests)
+def _measure_direct(rig: Rig, site: Site, peers: _Peers, mix: Mix) -> float:
+    result = rig.loaded(peers.direct.url, mix, rig.seconds(_DIRECT_S))
+    await_still(lambda: _pushed(rig, site))
+    if _pushed(rig, site) < result.requests * mix.metrics:
+        raise BenchError("not all that was answered is in the database")
+    _check_documents(rig, site, mix, _pushed(rig, site) // mix.metrics)
     return result.rate
-
-
-def _hold(rig: Rig, mix: Mix, url: str, count: Callable[[], int]) -> Steady:
-    warm_up_s = rig.seconds(_WARM_UP_S)
-    load = rig.load(url, mix, warm_up_s + rig.seconds(_ROUND_S))
-    steady = hold(load, count, warm_up_s)
-    rig.noted(steady.load)
-    if abs(steady.growth) > _MAX_GROWTH:
-        share = f"{steady.growth:+.0%}"
-        rig.report.remark(f"stored: {mix}: the pace was not steady, {share} were waiting")
-    return steady
 
 
 def _points(rig: Rig, site: Site) -> int:
     """Count the points in the product's segments."""
-    return rig.sum_of(site, "metric_segments", "$points")
+    return rig.sum_of(site, SEGMENTS, "$points")
 
 
 def _pushed(rig: Rig, site: Site) -> int:
@@ -130,10 +108,21 @@ def _pushed(rig: Rig, site: Site) -> int:
     return rig.sum_of(site, COLLECTION, {"$size": "$metrics"})
 
 
-def _check_documents(rig: Rig, site: Site, mix: Mix, count: int, answered: int) -> None:
-    """Check that all that was answered was stored, and forget it: the next round begins anew."""
+def _check_documents(rig: Rig, site: Site, mix: Mix, updates: int) -> None:
+    """Check that so many updates are stored, and forget them: the next round begins anew."""
     pushed = _pushed(rig, site)
-    if pushed != count * mix.metrics or count < answered:
-        raise BenchError(f"{answered} updates were answered, {count} and {pushed} points stored")
+    if pushed != updates * mix.metrics:
+        raise BenchError(f"{updates} updates should be stored, but {pushed} points are")
     with rig.mongo(site.database_name) as database:
         database[COLLECTION].delete_many({})
+
+
+def _report(rig: Rig, mix: Mix, rates: _Rates) -> None:
+    report, head = rig.report, f"stored.{mix.key}"
+    report.add(f"{head}.rate", f"{mix}: stored", "/s", rates.ours)
+    if rates.textbook:
+        report.add(f"{head}.textbook", f"{mix}: textbook pipeline", "/s", rates.textbook)
+        report.add(f"{head}.direct", f"{mix}: straight into MongoDB", "/s", rates.direct)
+        what = f"{mix}: stored ÷ textbook"
+        report.compare(f"{head}.of-textbook", what, rates.ours, rates.textbook)
+        report.compare(f"{head}.of-direct", f"{mix}: stored ÷ straight", rates.ours, rates.direct)
