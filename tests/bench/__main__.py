@@ -72,6 +72,8 @@ def _run(sections: list[Section], rig: Rig, console: Console) -> int:
                 failed = True
                 console.print_exception()
                 report.remark(f"{section.name}: FAILED, {type(error).__name__}: {error}")
+            else:
+                report.remark_on_missing(section.name)
     finally:
         report.write(RESULT)
         report.show(console, time.monotonic() - began)

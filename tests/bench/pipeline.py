@@ -32,7 +32,7 @@ class Pipeline:
         self.await_drained()
         return rate
 
-    def await_drained(self) -> None:
+    def await_drained(self, poll_s: float = 0.05) -> None:
         """Wait until all that was accepted is stored, and check that it is no more than that."""
         counts = [accepted(self.gateway), stored(self.worker)]
 
@@ -40,7 +40,7 @@ class Pipeline:
             counts[:] = accepted(self.gateway), stored(self.worker)
             return counts[1] >= counts[0]
 
-        await_that(is_drained, "the queue was not drained in time")
+        await_that(is_drained, "the queue was not drained in time", poll_s)
         if counts[1] != counts[0]:
             raise BenchError(f"{counts[0]} updates were accepted and {counts[1]} stored")
 

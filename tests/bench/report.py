@@ -64,6 +64,12 @@ class Report:
         """Note what a reader of the figures must know."""
         self.remarks.append(text)
 
+    def remark_on_missing(self, section: str) -> None:
+        """Note which targets of a section that was measured have no figure."""
+        for key in TARGETS:
+            if key.startswith(f"{section}.") and key not in self.figures:
+                self.remark(f"there is a target for {key}, but no figure")
+
     def write(self, file: Path) -> None:
         """Write everything as JSON."""
         figures = {

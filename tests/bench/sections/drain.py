@@ -14,7 +14,7 @@ from typing import Any
 from ingest.contract.documents import SEGMENTS
 from tests.bench.bodies import Mix
 from tests.bench.ceilings import count_entries, insert, publish, take_messages
-from tests.bench.rig import BenchError, Rig, default_of, run, stored
+from tests.bench.rig import BenchError, Rig, default_of, run, sample_of, stored
 from tests.harness.services import Gateway, Site, Worker
 from worker.settings import WorkerSettings
 
@@ -115,7 +115,7 @@ def _drain(site: Site, database: str, messages: list[bytes], count: int) -> _Dra
             worker.await_ready()
         run(publish(site, messages, _PUBLISH_IN_FLIGHT))
         rate = _rate(workers, updates)
-        batches = sum(round(one.metric("worker_batch_entries_count")) for one in workers)
+        batches = sum(sample_of(one, "worker_batch_entries_count") for one in workers)
     finally:
         for worker in workers:
             worker.stop()

@@ -1,15 +1,16 @@
 """Long runs: what an update costs when its run holds ever more points, and reading a million.
 
 Runs are logged a thousand points at a time, in order. Then, in rounds, each gets the same number
-of updates of one metric; the shortest is a new one in each round, since it would grow. Time is that
-from the first request until all is stored, over 64 connections; CPU is the worker's and MongoDB's.
+of updates of one metric, in three lots; of the shortest, which would grow, each lot has a new one.
+Time is that from the first request until all is stored, over 64 connections; CPU is the worker's
+and MongoDB's.
 """
 
-import itertools
 import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from deploy.local.ports import LOOPBACK
 from tests.bench.bodies import RESOURCE_GROUP, run_updates
@@ -22,14 +23,17 @@ from tests.harness.services import Gateway
 TITLE = "Long runs"
 _SIZES = (1_000, 100_000, 1_000_000)
 _LOGGED_AT_A_TIME = 1000
-_UPDATES = 3000
+_LOTS = 3
+_LOT = 2000
+_UPDATES = _LOTS * _LOT
+# Short against what a round takes, and too long for the process to notice.
+_POLL_S = 0.02
 _ROUNDS = 8
 _READS = 3
 _CHUNK_BYTES = 1 << 20
 _READ_TIMEOUT_S = 120.0
 # Every point has it once, and no label does.
 _OF_A_POINT = b'"step":'
-_numbers = itertools.count(1)
 
 
 @dataclass(slots=True)
@@ -64,23 +68,33 @@ def _measure_updates(rig: Rig, connections: Connections, ours: Pipeline) -> None
     for number in range(rounds + 1):
         rig.say(f"long: {_UPDATES:,} updates for each run, round {number} of {rounds}")
         for points in (_SIZES * 2)[number % len(_SIZES) :][: len(_SIZES)]:
-            name = f"run-{points}"
-            if points == _SIZES[0]:
-                name += f"-{number}"
-                _log(connections, ours, name, points)
-            updates = list(run_updates(name, _UPDATES, 1, begin=points + number * _UPDATES))
+            lots = _lots(connections, ours, points, number)
             cost = costs[points] if number else _Costs()
-            _measure_round(rig, connections, ours, iter(updates), cost)
+            _measure_round(rig, connections, ours, list(chain.from_iterable(lots)), cost)
     _report_updates(rig, costs)
 
 
+def _lots(
+    connections: Connections, ours: Pipeline, points: int, number: int
+) -> Iterator[Iterator[bytes]]:
+    """Yield the updates of a round, after what they are added to was logged."""
+    for lot in range(_LOTS):
+        if points > _SIZES[0]:
+            begin = points + number * _UPDATES + lot * _LOT
+            yield run_updates(f"run-{points}", _LOT, 1, begin)
+        else:
+            name = f"run-{points}-{number}-{lot}"
+            _log(connections, ours, name, points)
+            yield run_updates(name, _LOT, 1, points)
+
+
 def _measure_round(
-    rig: Rig, connections: Connections, ours: Pipeline, updates: Iterator[bytes], cost: _Costs
+    rig: Rig, connections: Connections, ours: Pipeline, updates: list[bytes], cost: _Costs
 ) -> None:
     pids = (pid_of(ours.worker), pid_of(rig.database))
     began, began_cpu_s = time.perf_counter(), sum(map(cpu_s, pids))
-    connections.send_all(updates)
-    ours.await_drained()
+    connections.send_all(iter(updates))
+    ours.await_drained(_POLL_S)
     cost.time_us.append(1e6 * (time.perf_counter() - began) / _UPDATES)
     cost.cpu_us.append(1e6 * (sum(map(cpu_s, pids)) - began_cpu_s) / _UPDATES)
 
