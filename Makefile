@@ -7,19 +7,20 @@ FUZZ_SECONDS ?= 300
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+MLFLOW := .local/mlflow
 LOCKS := deploy/requirements.lock deploy/requirements-dev.lock
 CODE := ingest worker deploy tests
-COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	--custom-compile-command "make lock"
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run demo test chaos fuzz check lint fmt up down lock clean
+.PHONY: help run demo test chaos fuzz bench bench-peers profile check lint fmt up down lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY) ## Start everything here in the foreground: servers, gateway on 127.0.0.1:8080, worker
 	@$(BIN)/python -m deploy.local run
@@ -39,6 +40,15 @@ fuzz: $(READY) ## Fuzz the parsers byte by byte, then a live gateway (FUZZ_SECON
 	@$(BIN)/python -m deploy.local setup
 	@$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/input --timeout 0 $(ARGS)
+
+bench: $(READY) ## Measure everything, with ratios, on this machine (ARGS="--quick gateway drain" picks)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-peers: $(READY) $(MLFLOW)/.ready ## Measure against an MLflow tracking server, which is installed in .local
+	@$(BIN)/python -m tests.bench mlflow $(ARGS)
+
+profile: $(READY) ## Profile gateway and worker under load (ARGS="--metrics 100 --saturate")
+	@$(BIN)/python -m tests.bench.profile $(ARGS)
 
 check: lint test ## Do what CI does: formatting, lint, types, import rules, tests
 
@@ -60,9 +70,10 @@ down: $(READY) ## Stop what `make up` started
 	@$(BIN)/python -m deploy.local down
 
 lock: $(READY) ## Lock the newest versions of all dependencies that pyproject.toml allows
-	@$(COMPILE) --upgrade --output-file deploy/requirements.lock
+	@$(COMPILE) --upgrade --output-file deploy/requirements.lock pyproject.toml
 	@$(COMPILE) --upgrade --extra local --extra test --constraint deploy/requirements.lock \
-		--output-file deploy/requirements-dev.lock
+		--output-file deploy/requirements-dev.lock pyproject.toml
+	@echo mlflow | $(COMPILE) --upgrade --output-file deploy/requirements-mlflow.lock -
 
 clean: ## Remove what was built, the virtual environment and all data in .local
 	@if [ -e .local/run/lock ] && ! flock --nonblock .local/run/lock true; then \
@@ -74,3 +85,6 @@ clean: ## Remove what was built, the virtual environment and all data in .local
 
 $(READY): deploy/requirements-dev.lock
 	@PYTHON="$(PYTHON)" deploy/local/venv.sh $(VENV) $< $@
+
+$(MLFLOW)/.ready: deploy/requirements-mlflow.lock
+	@PYTHON="$(PYTHON)" deploy/local/venv.sh $(MLFLOW) $< $@

@@ -63,13 +63,11 @@ def require_rabbitmq() -> Path:
     )
 
 
-def require_program(name: str) -> Path:
-    """Return the path of a program that RabbitMQ's package brings along."""
+def require_program(name: str, package: str = "rabbitmq-server") -> Path:
+    """Return the path of a program that a package brings along."""
     if found := shutil.which(name):
         return Path(found)
-    raise InstallError(
-        f"{name} is not on the PATH: install Erlang, or your distribution's rabbitmq-server"
-    )
+    raise InstallError(f"{name} is not on the PATH: install your distribution's {package}")
 
 
 def install_missing(environment: Mapping[str, str]) -> None:
@@ -88,6 +86,16 @@ def install_missing(environment: Mapping[str, str]) -> None:
             missing = _missing_libraries(mongod)
         if missing:
             raise InstallError(f"{mongod} does not start: {missing}")
+
+
+def install_program(name: str, package: str) -> None:
+    """Install the distribution's package with a program that is not on the PATH.
+
+    Raises InstallError if that is not possible.
+    """
+    if not shutil.which(name):
+        _install(package, name, f"put {name} on the PATH")
+    require_program(name, package)
 
 
 def _missing_libraries(program: Path) -> str:

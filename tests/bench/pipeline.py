@@ -1,0 +1,73 @@
+"""The product as most sections measure it: one gateway, one worker, and what they must keep to."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.bench.bodies import Mix
+from tests.bench.pace import hold
+from tests.bench.rig import BenchError, Rig, accepted, await_that, stored
+from tests.harness.services import Gateway, Site, Worker
+
+# By so much more or less may wait in the end than in the beginning, as a share of what was stored.
+_MAX_GROWTH = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A gateway and a worker, new and ready."""
+
+    site: Site
+    gateway: Gateway
+    worker: Worker
+
+    @property
+    def url(self) -> str:
+        """Where updates are sent."""
+        return f"{self.gateway.url}/lm/metrics"
+
+    def steady(self, rig: Rig, mix: Mix, warm_up_s: float, measured_s: float) -> float:
+        """Return the highest rate at which the queue does not grow; it is empty afterwards."""
+        rate = steady(rig, self.url, mix, lambda: stored(self.worker), warm_up_s, measured_s)
+        self.await_drained()
+        return rate
+
+    def await_drained(self, poll_s: float = 0.05) -> None:
+        """Wait until all that was accepted is stored, and check that it is no more than that."""
+        counts = [accepted(self.gateway), stored(self.worker)]
+
+        def is_drained() -> bool:
+            counts[:] = accepted(self.gateway), stored(self.worker)
+            return counts[1] >= counts[0]
+
+        await_that(is_drained, "the queue was not drained in time", poll_s)
+        if counts[1] != counts[0]:
+            raise BenchError(f"{counts[0]} updates were accepted and {counts[1]} stored")
+
+
+@contextmanager
+def pipeline(rig: Rig, name: str) -> Iterator[Pipeline]:
+    """Start a gateway and a worker on a site of their own."""
+    with rig.site(name) as site:
+        ours = Pipeline(site, site.gateway(), site.worker())
+        ours.gateway.start()
+        ours.worker.start()
+        yield ours
+
+
+def steady(
+    rig: Rig,
+    url: str,
+    mix: Mix,
+    count: Callable[[], int],
+    warm_up_s: float,
+    measured_s: float,
+) -> float:
+    """Return the highest rate of updates to a URL at which what is not yet stored does not grow."""
+    load = rig.load(url, mix, warm_up_s + measured_s)
+    found = hold(load, count, warm_up_s)
+    rig.noted(found.load)
+    if abs(found.growth) > _MAX_GROWTH:
+        share = f"{found.growth:+.0%}"
+        rig.report.remark(f"{mix}: the pace was not steady, {share} waited in the end")
+    return found.rate
