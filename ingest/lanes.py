@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from aio_pika import DeliveryMode
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq import Channel
 from pamqp.commands import Basic
 
@@ -34,18 +34,22 @@ log = logging.getLogger(__name__)
 _PATIENCE_S = 1.0
 # Between two attempts to mend a lane.
 _MEND_PAUSE_S = 1.0
+# How often in a row a queue may confirm on a new channel and, right after it, not on its lane's:
+# once is chance. RabbitMQ 3.10 refuses all that comes over a channel it has refused something on
+# until the queue is below its length limit: for ever, if the limit was removed.
+_MOST_STUCK = 1
 
 
 class Lane:
     """The way to one queue, and how that did lately."""
 
-    def __init__(self, queue: Queue, channel: Channel, give_way: Callable[["Lane"], bool]) -> None:
+    def __init__(self, queue: Queue, channel: Channel, lanes: "Lanes") -> None:
         self.queue = queue
         self.works = False
         self.in_flight = 0
         """Messages that wait for their confirm. Whoever publishes counts them."""
         self._channel = channel
-        self._give_way = give_way
+        self._lanes = lanes
         self._confirmed = telemetry.CONFIRMED_MESSAGES.labels(queue.name)
 
     async def publish(self, message_id: bytes, body: bytes, deadline: float) -> None:
@@ -59,7 +63,7 @@ class Lane:
             delivery_mode=DeliveryMode.PERSISTENT,
             message_id=message_id.hex(),
         )
-        late = asyncio.get_running_loop().call_later(_PATIENCE_S, self.give_way)
+        late = asyncio.get_running_loop().call_later(_PATIENCE_S, self._lanes.note_late, self)
         try:
             with broker_errors():
                 async with asyncio.timeout_at(deadline):
@@ -78,7 +82,7 @@ class Lane:
 
     def give_way(self) -> bool:
         """Be left alone, since it failed; tells whether others work, so that it can be."""
-        return self._give_way(self)
+        return self._lanes.distrust(self)
 
 
 Probe = Callable[[Lane], Awaitable[None]]
@@ -122,10 +126,9 @@ class Lanes:
             BrokerError: none works.
         """
         for queue in queues:
-            channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+            channel = await self._open_channel()
             channel.close_callbacks.add(lambda *_: self._lost.set())
-            underlay = cast("Channel", await channel.get_underlay_channel())
-            self._lanes.append(Lane(queue, underlay, self._distrust))
+            self._lanes.append(await self._lane(queue, channel))
         attempts = [self._start(self._try(lane)) for lane in self._lanes]
         reason = ""
         for attempt in asyncio.as_completed(attempts):
@@ -163,6 +166,23 @@ class Lanes:
         others = [lane for lane in self._lanes if lane.works and lane is not failed]
         return self._count(min(others, key=lambda one: one.in_flight)) if others else None
 
+    def note_late(self, lane: Lane) -> None:
+        """Let others take what a late lane would get, if there are any."""
+        if len(self._lanes) > 1:
+            self.distrust(lane)
+
+    def distrust(self, lane: Lane) -> bool:
+        """Mend a lane that has failed; tells whether others work, so that it can be left alone."""
+        others_work = any(one.works for one in self._lanes if one is not lane)
+        if lane.works:
+            lane.works = False
+            log.warning(
+                "a queue does not confirm", extra={"queue": lane.queue.name, "others": others_work}
+            )
+            self._mend(lane)
+            self._on_change()
+        return others_work
+
     def _in_use(self) -> list[Lane]:
         return [lane for lane in self._lanes if lane.works] or self._lanes
 
@@ -172,14 +192,6 @@ class Lanes:
         self._lanes.remove(lane)
         self._lanes.append(lane)
         return lane
-
-    def _distrust(self, lane: Lane) -> bool:
-        if lane.works and len(self._lanes) > 1:
-            lane.works = False
-            log.warning("a queue does not confirm: left alone", extra={"queue": lane.queue.name})
-            self._mend(lane)
-            self._on_change()
-        return any(one.works for one in self._lanes if one is not lane)
 
     async def _try(self, lane: Lane) -> str:
         """Probe a lane for the first time; returns what is wrong with it, if anything."""
@@ -196,29 +208,49 @@ class Lanes:
             self._start(self._mend_until_it_works(lane))
 
     async def _mend_until_it_works(self, lane: Lane) -> None:
+        stuck = 0
         try:
             while not lane.works:
                 await asyncio.sleep(_MEND_PAUSE_S)
-                await self._declare(lane.queue)
+                anew = await self._confirms_anew(lane.queue)
                 with suppress(BrokerError):
                     await self._probe(lane)
+                stuck = stuck + 1 if anew and not lane.works else 0
+                if stuck > _MOST_STUCK:
+                    log.warning("a channel is stuck", extra={"queue": lane.queue.name})
+                    self._lost.set()
+                    return
             log.info("a queue confirms again", extra={"queue": lane.queue.name})
         finally:
             self._mending.discard(lane)
 
-    async def _declare(self, queue: Queue) -> None:
-        """Declare a queue again: it may be gone. A silent broker ends the connection."""
+    async def _confirms_anew(self, queue: Queue) -> bool:
+        """Declare a queue, should it be gone, and probe it, both on a new channel.
+
+        A broker that does not even open one ends the connection.
+        """
         try:
             with broker_errors():
-                # A channel of its own, as a declaration that fails takes its channel along.
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    channel = await self._connection.channel(publisher_confirms=False)
+                    channel = await self._open_channel()
         except BrokerError:
             self._lost.set()
-            return
-        with suppress(BrokerError), broker_errors():
-            async with channel:
-                await declare_queue(channel, queue)
+            return False
+        try:
+            with broker_errors():
+                async with channel:
+                    await declare_queue(channel, queue)
+                    await self._probe(await self._lane(queue, channel))
+        except BrokerError:
+            return False
+        return True
+
+    async def _open_channel(self) -> AbstractChannel:
+        return await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+
+    async def _lane(self, queue: Queue, channel: AbstractChannel) -> Lane:
+        underlay = cast("Channel", await channel.get_underlay_channel())
+        return Lane(queue, underlay, self)
 
     def _start(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = self._spawn(coroutine)

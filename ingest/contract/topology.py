@@ -47,9 +47,13 @@ EXCHANGES = (UPDATES_EXCHANGE, DEAD_LETTER_EXCHANGE)
 def updates_queue(number: int) -> Queue:
     """Return a queue of updates by its number, which counts from 0."""
     suffix = f".{number}" if number else ""
-    # A dead letter keeps its routing key unless told otherwise. (The first queue's is that of the
-    # dead letters already; to tell it as well would be a change of its arguments.)
-    dead_letter_key = {"x-dead-letter-routing-key": ROUTING_KEY} if number else {}
+    # Not for the first, whose arguments must stay. A dead letter keeps its routing key unless told
+    # otherwise; the first queue's is that of the dead letters already. And without a locator all
+    # leaders would be on the node of whoever declares the queues.
+    further = {
+        "x-dead-letter-routing-key": ROUTING_KEY,
+        "x-queue-leader-locator": "balanced",
+    }
     return Queue(
         name=f"metrics.updates{suffix}",
         exchange=UPDATES_EXCHANGE,
@@ -62,7 +66,7 @@ def updates_queue(number: int) -> Queue:
             "x-overflow": "reject-publish",
             "x-dead-letter-exchange": DEAD_LETTER_EXCHANGE.name,
             "x-dead-letter-strategy": "at-least-once",
-            **dead_letter_key,
+            **(further if number else {}),
         },
     )
 

@@ -17,6 +17,7 @@ from tests.queue.broker_client import channel_of, length, put, until_saved
 
 # A gateway that waits less for its confirms opens its breaker sooner.
 _IMPATIENT = {"INGEST_CONFIRM_TIMEOUT_S": "3"}
+_FOUR = {"UPDATE_QUEUES": "4"}
 _DEAD_LETTERS_DEADLINE_S = 30
 _POISON = (
     b"\xff\x00 no json",
@@ -150,6 +151,14 @@ FAULTS = (
         _kill_leader,
         Cast(broker_nodes=3, gateways=2, workers=2, links=_BOTH, settings=_IMPATIENT),
         recovers_within_s=30,
+    ),
+    Fault(
+        "the leader of one of four queues is killed",
+        "one of three brokers is killed",
+        _kill_leader,
+        Cast(broker_nodes=3, gateways=2, workers=2, links=_BOTH, settings=_IMPATIENT | _FOUR),
+        recovers_within_s=30,
+        in_tests=False,
     ),
     Fault("the queue is full", "the queue is at its length limit", _fill_queue),
     Fault("the exchange is deleted", _DELETED, _delete_exchange),

@@ -3,16 +3,17 @@
 import asyncio
 import random
 
-from deploy.local.mongodb import MongoDB
+from deploy.local.mongodb import Mongod, MongoDB
 from deploy.local.rabbitmq import RabbitMQ
 from tests.faults.of_brokers import start_node
 from tests.faults.stage import Cast, Stage
 from tests.faults.trial import Dose, Fault
-from tests.harness.services import Service
+from tests.harness.services import Service, start_all
 from tests.queue.broker_client import until_saved
 
 _ROUNDS = 4
 _LONGEST_S = 5.0
+_FOUR = {"UPDATE_QUEUES": "4"}
 
 
 async def _break_everything(stage: Stage, dose: Dose) -> None:
@@ -41,12 +42,36 @@ async def _break_everything(stage: Stage, dose: Dose) -> None:
         await asyncio.to_thread(service.await_ready)
 
 
+async def _break_one_of_each(stage: Stage, dose: Dose) -> None:
+    for number in range(dose.rounds):
+        node, member = stage.nodes[number], stage.database.members[number]
+        services = [stage.gateways[number], stage.workers[number]]
+        await until_saved(node)
+        parts: list[RabbitMQ | Mongod | Service] = [node, member, *services]
+        for part in parts:
+            await asyncio.to_thread(part.kill)
+        await stage.sent(dose.updates)
+        await asyncio.to_thread(start_node, node)
+        await asyncio.to_thread(member.start)
+        await start_all(*services)
+
+
+_ROW = "everything is killed, two at a time, at random"
+
 FAULTS = (
     Fault(
         "everything is killed, two at a time",
-        "everything is killed, two at a time, at random",
+        _ROW,
         _break_everything,
         Cast(gateways=2, workers=2, broker_nodes=1, database_members=1),
+        recovers_within_s=60,
+        in_tests=False,
+    ),
+    Fault(
+        "one of three of everything is killed",
+        _ROW,
+        _break_one_of_each,
+        Cast(gateways=3, workers=3, broker_nodes=3, database_members=3, settings=_FOUR),
         recovers_within_s=60,
         in_tests=False,
     ),

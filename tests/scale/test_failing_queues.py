@@ -45,7 +45,7 @@ async def full(broker: RabbitMQ, site: Site) -> AsyncIterator[None]:
     pattern = FAILING.name.replace(".", "[.]") + "$"
     policy = (pattern, '{"max-length":5}', "--apply-to", "queues")
     await asyncio.to_thread(broker.control, "set_policy", *scope, *policy)
-    yield  # Not cleared: RabbitMQ 3.10 lets a channel that was refused wait for room below a limit.
+    yield  # The limit stays; later a worker makes room.
 
 
 @asynccontextmanager
@@ -87,6 +87,22 @@ async def test_others_take_what_one_does_not(
     assert load.slowest_s < 10
     verdict = await load_settled(load, site, [gateway])
     assert verdict, verdict
+
+
+async def test_a_single_queue_is_used_again_once_its_length_limit_is_removed(
+    site: Site, broker: RabbitMQ
+) -> None:
+    gateway = site.gateway()
+    gateway.start()
+    limit = ("-p", site.database_name, "full")
+    policy = (".*", '{"max-length":2}', "--apply-to", "queues")
+    await asyncio.to_thread(broker.control, "set_policy", *limit, *policy)
+    async with Client(gateway.url) as client, asyncio.timeout(60):
+        while (await client.patch({"executionId": "a-run"})).status != 503:
+            await asyncio.sleep(0.02)
+        await asyncio.to_thread(broker.control, "clear_policy", *limit)
+        while (await client.patch({"executionId": "a-run"})).status != 204:
+            await asyncio.sleep(0.1)
 
 
 async def test_a_deleted_queue_comes_back(site: Site) -> None:
