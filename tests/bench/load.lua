@@ -1,7 +1,7 @@
 -- What wrk sends: prepared bodies in turn, each request with a number and an execution of its own.
 --
--- Arguments: file of bodies, file of executions, file of control, "paced" or "full", the request line,
--- headers. The files hold one item a line. In a body, byte 1 stands for the number and byte 2 for the
+-- Arguments: file of bodies, file of executions, file of control, the first number, "paced" or "full",
+-- the request line, headers. All numbers have as many digits as the first. The files hold one item a line. In a body, byte 1 stands for the number and byte 2 for the
 -- execution. The control file is shared memory: doubles[0] is the pause between two requests in
 -- seconds (only when paced), doubles[1] the number of requests made so far.
 
@@ -14,13 +14,12 @@ int clock_gettime(int clock, bench_time *now);
 ]]
 local O_RDWR, PROT_READ_WRITE, MAP_SHARED, CLOCK_MONOTONIC = 2, 3, 1, 1
 local CONTROL_BYTES = 4096
-local FIRST_UPDATE = 10000000
 -- A generator that fell behind its schedule catches up with so much of it at most.
 local MAX_BEHIND_S = 0.05
 
 local control
 local requests, executions = {}, {}
-local updates = 0
+local updates, first_update = 0, 0
 local due_s = 0
 local time = ffi.new("bench_time")
 
@@ -36,7 +35,7 @@ local function split(body, head, execution_bytes)
       if not at then break end
       if body:byte(at) == 1 then
          update_places[#update_places + 1] = #pieces + 1
-         length = length + #tostring(FIRST_UPDATE)
+         length = length + #tostring(first_update)
       else
          execution_places[#execution_places + 1] = #pieces + 1
          length = length + execution_bytes
@@ -52,12 +51,13 @@ function init(args)
    local file = ffi.C.open(args[3], O_RDWR)
    control = ffi.cast("double *",
       ffi.C.mmap(nil, CONTROL_BYTES, PROT_READ_WRITE, MAP_SHARED, file, 0))
+   first_update = tonumber(args[4])
    for name in io.lines(args[2]) do executions[#executions + 1] = name end
-   local head = table.concat(args, "\r\n", 5) .. "\r\n"
+   local head = table.concat(args, "\r\n", 6) .. "\r\n"
    for body in io.lines(args[1]) do
       requests[#requests + 1] = split(body, head, #executions[1])
    end
-   if args[4] == "paced" then
+   if args[5] == "paced" then
       delay = paced
    end
 end
@@ -66,7 +66,7 @@ function request()
    updates = updates + 1
    local one = requests[updates % #requests + 1]
    local pieces = one.pieces
-   local update = tostring(FIRST_UPDATE + updates)
+   local update = tostring(first_update + updates)
    for _, place in ipairs(one.update_places) do pieces[place] = update end
    local name = executions[updates % #executions + 1]
    for _, place in ipairs(one.execution_places) do pieces[place] = name end

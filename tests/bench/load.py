@@ -4,6 +4,7 @@ It sends from prepared bodies, each request with steps of its own (`load.lua`), 
 as fast as they are answered, or paced by a schedule whose rate can be changed at any time.
 """
 
+import itertools
 import json
 import mmap
 import os
@@ -20,6 +21,8 @@ _SCRIPT = Path(__file__).with_suffix(".lua")
 _TIMEOUT_S = 30
 _CONTROL_BYTES = 4096
 _RESULT = "RESULT "
+# Loads that follow each other number their updates from different numbers on, of eight digits.
+_firsts = itertools.cycle(range(10_000_000, 99_000_000, 200_000))
 # Above this share of a core, the generator may be what limits the rate.
 BUSY_SHARE = 0.85
 
@@ -81,7 +84,7 @@ class Load:
             "wrk", "--threads=1", f"--connections={CONNECTIONS}", f"--timeout={_TIMEOUT_S}s",
             f"--duration={self._duration_s:.0f}s", f"--script={_SCRIPT}", self._url, "--",
             str(self._bodies), str(self._executions), str(self._control_file),
-            "full" if rate is None else "paced", *self._form.head,
+            str(next(_firsts)), "full" if rate is None else "paced", *self._form.head,
         ]  # fmt: skip
         self._started = time.monotonic()
         with self._output.open("wb") as output:

@@ -11,21 +11,23 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tests.bench.load import Load, LoadResult
 
 POLL_S = 0.1
 FIRST_RATE = 300.0
-# The rate of what is stored is taken over so much time, and from so many looks: batches come in
-# lumps.
+# The rate of what is stored is taken over so much time at least, and so many batches, if they come
+# within the longer time.
 _WINDOW_S = 0.5
-_FEWEST = 3
+_LONGEST_WINDOW_S = 3.0
+_BATCHES = 4
 # What waits in the steady state: some updates, and some seconds' work. A difference from that is
 # made up for in so much time.
 _WAITING = 256
-_WAITING_S = 0.25
+_WAITING_S = 0.4
 _CORRECTION_S = 0.7
-_LEAST_RATE = 30.0
+_LEAST_RATE = 10.0
 
 
 class Pace:
@@ -36,15 +38,24 @@ class Pace:
 
     def next(self, now: float, stored: int, sent: int) -> float:
         """Take in how much was stored and sent by now; return the rate to go on with."""
-        seen = self._seen
-        seen.append((now, stored))
-        while len(seen) > _FEWEST and seen[-1][0] - seen[0][0] > _WINDOW_S:
-            seen.popleft()
-        if len(seen) < _FEWEST:
-            return FIRST_RATE
-        rate = (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
+        self._seen.append((now, stored))
+        rate = self._rate()
         wanted = _WAITING + _WAITING_S * rate
         return max(_LEAST_RATE, rate + (wanted - (sent - stored)) / _CORRECTION_S)
+
+    def _rate(self) -> float:
+        """Return what is stored per second."""
+        seen = self._seen
+        now, stored = seen[-1]
+        while seen[0][0] < now - _LONGEST_WINDOW_S:
+            seen.popleft()
+        batches = 0
+        for (at, count), (_, earlier) in pairwise(reversed(seen)):
+            if at <= now - _WINDOW_S and batches >= _BATCHES:
+                return (stored - count) / (now - at)
+            batches += count != earlier
+        at, count = seen[0]
+        return (stored - count) / (now - at) if at < now else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,17 @@
 
 By default at the highest rate at which the queue does not grow; with --saturate as fast as the
 gateway answers. Writes `.local/profile-gateway.txt` and `-worker.txt`, collapsed stacks, and `.svg`
-flame graphs, and prints the functions with most time of their own and with what they call. py-spy
-needs the right to look into other processes: root, or `kernel.yama.ptrace_scope` 0.
+flame graphs, and prints the functions with most time of their own and with what they call. Only
+threads that hold the interpreter's lock count: py-spy takes some that wait for running ones on recent
+kernels. py-spy needs the right to look into other processes: root, or `kernel.yama.ptrace_scope` 0.
 """
 
 import argparse
 import subprocess
 import sys
 import tempfile
-import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich import box
@@ -54,27 +56,28 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     for name in ("gateway", "worker"):
-        _show(console, name, read_stacks((_FOLDER / f"profile-{name}.txt").read_text()))
+        profile = read_stacks((_FOLDER / f"profile-{name}.txt").read_text())
+        _show(console, name, profile, arguments.seconds * _SAMPLES_PER_S)
     return 0
 
 
 def _profile(rig: Rig, mix: Mix, seconds: int, *, full: bool) -> None:
-    with pipeline(rig, "profile") as ours:
+    with pipeline(rig, "profile") as ours, ThreadPoolExecutor(max_workers=1) as pool:
         services = {"gateway": ours.gateway, "worker": ours.worker}
         duration_s = _WARM_UP_S + 2 * (seconds + _MARGIN_S)
-        recording = threading.Timer(_WARM_UP_S, _record_all, (rig, services, seconds))
-        recording.start()
+        recording = pool.submit(_record_all, rig, services, seconds)
         rig.say(f"profile: {mix}, {duration_s} s of load")
         if full:
             rig.loaded(ours.url, mix, duration_s)
         else:
             ours.steady(rig, mix, _WARM_UP_S, duration_s - _WARM_UP_S)
-        recording.join()
+        recording.result()
         ours.await_drained()
 
 
 def _record_all(rig: Rig, services: dict[str, Service], seconds: int) -> None:
-    """Record stacks of all processes at the same time, and then flame graphs."""
+    """After the warm-up, record stacks of all processes at the same time, and then flame graphs."""
+    time.sleep(_WARM_UP_S)
     _FOLDER.mkdir(exist_ok=True)
     for form, suffix in (("raw", "txt"), ("flamegraph", "svg")):
         rig.say(f"profile: recording, {seconds} s")
@@ -83,7 +86,7 @@ def _record_all(rig: Rig, services: dict[str, Service], seconds: int) -> None:
             file = _FOLDER / f"profile-{name}.{suffix}"
             file.unlink(missing_ok=True)
             command = [
-                str(Path(sys.executable).with_name("py-spy")), "record", "--function",
+                str(Path(sys.executable).with_name("py-spy")), "record", "--gil", "--function",
                 "--pid", str(pid_of(service)), "--duration", str(seconds),
                 "--rate", str(_SAMPLES_PER_S), "--format", form, "--output", str(file),
             ]  # fmt: skip
@@ -95,13 +98,12 @@ def _record_all(rig: Rig, services: dict[str, Service], seconds: int) -> None:
         for recorder in recorders:
             output, _ = recorder.communicate()
             if recorder.returncode:
-                rig.say(f"py-spy failed: {output}")
+                raise BenchError(f"py-spy failed: {output}")
 
 
-def _show(console: Console, name: str, profile: Profile) -> None:
-    if not profile.samples:
-        raise BenchError(f"there are no samples of the {name}")
-    title = f"\n{name}: {profile.samples:,} samples, {_FOLDER}/profile-{name}.svg"
+def _show(console: Console, name: str, profile: Profile, looks: int) -> None:
+    busy = f"Python was busy in {profile.samples / looks:.0%} of {looks:,} looks"
+    title = f"\n{name}: {busy}; {_FOLDER}/profile-{name}.svg"
     table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     for column in ("own", "function", "with calls", "function"):
         table.add_column(column, overflow="fold", justify="left")

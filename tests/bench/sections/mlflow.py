@@ -15,8 +15,7 @@ _WARM_UP_S = 3.0
 _ROUND_S = 5.0
 _MLFLOW_S = 8.0
 _ROUNDS = 3
-# Each takes it some milliseconds to create.
-_RUNS = 200
+_RUNS = 64
 
 
 def measure(rig: Rig) -> None:
@@ -24,19 +23,19 @@ def measure(rig: Rig) -> None:
     rig.report.machine["mlflow"] = version()
     rig.say("mlflow: starting")
     with running(rig.folder_of("mlflow")) as mlflow, pipeline(rig, "mlflow") as ours:
+        runs = mlflow.create_runs(_RUNS)
         for mix in MIXES:
-            _measure_mix(rig, mlflow, ours, mix)
+            _measure_mix(rig, mlflow, runs, ours, mix)
     rig.remark_on_generator("mlflow")
 
 
-def _measure_mix(rig: Rig, mlflow: MLflow, ours: Pipeline, mix: Mix) -> None:
+def _measure_mix(rig: Rig, mlflow: MLflow, runs: list[str], ours: Pipeline, mix: Mix) -> None:
     stored: list[float] = []
     theirs: list[float] = []
     rounds = rig.rounds(_ROUNDS)
     for number in range(rounds):
         rig.say(f"mlflow: {mix}, round {number + 1} of {rounds}")
         stored.append(ours.steady(rig, mix, _WARM_UP_S, rig.seconds(_ROUND_S)))
-        runs = mlflow.create_runs(_RUNS)
         url = f"{mlflow.url}/log-batch"
         batches = Load(url, mix, rig.folder, runs, rig.seconds(_MLFLOW_S), LOG_BATCH)
         batches.start()
