@@ -12,6 +12,7 @@ from ingest.contract.points import run_of
 from tests.compaction.bench import AT_ONCE, Bench, message_id, point
 from tests.compaction.test_compaction import KEY, fill
 from tests.contract.strategies import FIRST_SEQUENCE
+from worker.compaction import background
 from worker.compaction.background import Compactor
 from worker.compaction.plan import Limits
 from worker.compaction.store import CompactionStore
@@ -102,7 +103,10 @@ async def test_a_failure_does_not_end_it(failure: Exception) -> None:
         assert await store.next() == "default/second"
 
 
-async def test_what_is_remembered_is_bounded_however_many_resources_there_are() -> None:
+async def test_what_is_remembered_is_bounded_however_many_resources_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background, "_MAX_COUNTED", 10_000)
     compactor = Compactor(Recorder(), 2, Clock())  # type: ignore[arg-type]
     for number in range(12_000):
         compactor.note([{"resource": f"default/{number}", "size": 10}])

@@ -13,7 +13,7 @@ from worker.compaction.store import CompactionStore
 log = logging.getLogger(__name__)
 
 # What is forgotten beyond these is left to a sweep.
-_MAX_COUNTED = 10_000
+_MAX_COUNTED = 100_000
 _MAX_DUE = 1_000
 # Of its time, the share that compaction takes at most is one part of this many and one.
 _REST_SHARE = 3
@@ -45,12 +45,14 @@ class Compactor:
             if segment["size"] >= self._store.limits.small_bytes:
                 continue
             key = segment["resource"]
-            count = self._counts.pop(key, 0) + 1
+            count = self._counts.get(key, 0) + 1
             if count < self._after_segments:
                 self._counts[key] = count
                 if len(self._counts) > _MAX_COUNTED:
-                    self._counts.popitem(last=False)
-            elif len(self._due) < _MAX_DUE:
+                    self._counts.popitem(last=False)  # the one that began longest ago
+                continue
+            self._counts.pop(key, None)
+            if len(self._due) < _MAX_DUE:
                 self._due.append((self._clock() + self._store.limits.min_age_s, key))
 
     async def run(self) -> None:
