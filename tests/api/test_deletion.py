@@ -6,7 +6,7 @@ import pytest
 
 from deploy.local.process import wait_for
 from tests.harness.client import EXAMPLE, Client
-from tests.harness.services import Site
+from tests.harness.services import Site, start_all
 
 
 async def test_a_deleted_resource_is_found_no_more(client: Client, execution_id: str) -> None:
@@ -134,3 +134,38 @@ async def test_an_update_still_on_the_queue_does_not_come_back(site: Site) -> No
         again = await client.resource(EXAMPLE["executionId"])
         assert (again["metrics"], again["tags"], again["customInfo"]) == ([], [], [])
         assert again["createdAt"] == again["modifiedAt"]
+
+
+async def test_what_is_accepted_while_a_deletion_waits_is_not_deleted(site: Site) -> None:
+    gateway, worker = site.gateway(INGEST_READ_WAIT_S="20"), site.worker()
+    gateway.start()
+    async with Client(gateway.url) as client, asyncio.TaskGroup() as tasks:
+        await client.accepted(EXAMPLE | {"executionId": "a-run"})
+        deletion = tasks.create_task(client.delete("a-run"))
+        is_waiting = lambda: gateway.metric("ingest_waiting_reads") == 1  # noqa: E731
+        assert await asyncio.to_thread(wait_for, is_waiting, 10)
+        later = {
+            "metrics": [EXAMPLE["metrics"][0] | {"step": 3}],
+            "tags": [{"name": "later", "value": "1"}],
+            "customInfo": [{"name": "later", "value": "1"}],
+        }
+        await client.accepted({"executionId": "a-run", **later})
+        await asyncio.to_thread(worker.start)  # it finds both on the queue, and applies them
+        assert (await deletion).status == 200
+        resource = await client.resource("a-run")
+        assert {section: resource[section] for section in later} == later
+
+
+async def test_a_deletion_that_finds_nothing_hides_what_another_gateway_accepted_before(
+    site: Site,
+) -> None:
+    here, there, worker = site.gateway(), site.gateway(), site.worker()
+    await start_all(here, there)
+    async with Client(here.url) as client, Client(there.url) as other:
+        await client.accepted(EXAMPLE | {"executionId": "a-run"})
+        assert (await other.delete("a-run")).status == 404
+        await asyncio.to_thread(worker.start)
+        is_applied = lambda: worker.metric("worker_entries_applied_total") == 1  # noqa: E731
+        assert await asyncio.to_thread(wait_for, is_applied, 10)
+        for one in (client, other):
+            assert (await one.query(executionIds="a-run")).status == 404
