@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from deploy.local.process import wait_for
-from ingest.contract.documents import RESOURCES, SEGMENTS
+from ingest.contract.documents import RESOURCES, SEGMENTS, segment_runs
 from tests.compaction.bench import AT_ONCE, EAGER, Bench, answer, point
 from tests.contract.strategies import FIRST_SEQUENCE
 from tests.harness.services import ROOT, Site
@@ -82,6 +82,17 @@ async def test_two_compactors_of_one_resource_do_no_harm(bench: Bench) -> None:
     assert await bench.count_segments(KEY) == many - sum(fewer) < many
 
 
+async def test_a_group_of_which_something_is_gone_meanwhile_is_left_alone(bench: Bench) -> None:
+    await fill(bench, 100)
+    compacting = CompactionStore(bench.database, EAGER).compact(KEY)
+    assert await anext(compacting) > 0  # it knows all segments now, and has replaced the first
+    gone = {"resource": KEY, "firstStep": 50}
+    assert (await bench.database[SEGMENTS].delete_one(gone)).deleted_count == 1
+    assert 0 in [fewer async for fewer in compacting]
+    ((resource),) = await bench.read(KEY)
+    assert [one["step"] for one in resource["metrics"]] == [*range(50), *range(51, 100)]
+
+
 async def test_a_segment_that_comes_again_after_it_was_compacted_does_no_harm(
     bench: Bench,
 ) -> None:
@@ -111,6 +122,17 @@ async def test_what_a_deletion_has_hidden_is_removed(bench: Bench) -> None:
     assert await store.remove_deleted(KEY) == 20
     assert await store.remove_deleted(KEY) == 0
     assert await store.remove_deleted("default/unknown") == 0
+
+
+async def test_what_is_hidden_of_a_group_is_dropped(bench: Bench) -> None:
+    await fill(bench, 20)
+    deleted = FIRST_SEQUENCE + 1000 * 9
+    await bench.gateway.delete(KEY, deleted)  # and not purged, as if cut short
+    before = await bench.read(KEY)
+    assert await bench.compact(KEY) > 0
+    stored = [one async for one in bench.database[SEGMENTS].find({"resource": KEY})]
+    assert all(sequence > deleted for one in stored for sequence, _ in segment_runs(one))
+    assert await bench.read(KEY) == before
 
 
 async def test_a_long_run_of_single_points_becomes_like_one_logged_in_bulk(bench: Bench) -> None:
