@@ -62,10 +62,11 @@ async def test_what_worker_and_broker_gave_up_is_visible_once_after_its_cause_is
         await die_with_it(channel)
         await asyncio.to_thread(allow, site, {"name": {"$ne": "forbidden"}})
         invalid = message("invalid", number=2, tags=[{"name": "t", "value": 1}])
-        await put(channel, message("refused", number=1, tags=tags), b"no json", invalid)
+        refused = message("refused-1", "refused-2", number=1, tags=tags)
+        await put(channel, refused, b"no json", invalid)
         worker.launch()
-        await until_dead(channel, 4)
-        gauge_is_right = lambda: worker.metric("worker_dead_letter_messages") == 4  # noqa: E731
+        await until_dead(channel, 5)
+        gauge_is_right = lambda: worker.metric("worker_dead_letter_messages") == 5  # noqa: E731
         assert await asyncio.to_thread(wait_for, gauge_is_right, DEADLINE_S)
 
         found = (await run(site, "list", "--json")).objects
@@ -80,11 +81,11 @@ async def test_what_worker_and_broker_gave_up_is_visible_once_after_its_cause_is
 
         await asyncio.to_thread(allow, site, {})
         done = await run(site, "replay", "--execution", "many-2")
-        assert (done.code, done.out) == (0, "1 replayed, 3 left\n")
+        assert (done.code, done.out) == (0, "1 replayed, 4 left\n")
         done = await run(site, "replay", "--reason", "refused")
-        assert (done.code, done.out) == (0, "1 replayed, 2 left\n")
+        assert (done.code, done.out) == (0, "2 replayed, 2 left\n")
         await until_length(channel, 0)
-        for execution_id in ("many-1", "many-2", "refused"):
+        for execution_id in ("many-1", "many-2", "refused-1", "refused-2"):
             metrics = await until_visible(client, execution_id)
             assert len(metrics) == 1
         # What is not mended comes back; the walk does not wait for it.
