@@ -12,6 +12,7 @@ from deploy.local.rabbitmq import RabbitMQ
 from ingest.contract.topology import UPDATES_EXCHANGE, UPDATES_QUEUE
 from tests.harness.client import Answer, Client
 from tests.harness.services import Gateway, Site
+from tests.overload.storm import Framing, full_update, rage
 from tests.queue.broker_client import channel_of, length, until_saved
 
 DEADLINE_S = 30
@@ -54,6 +55,23 @@ async def test_a_full_queue_is_503_until_there_is_room(site: Site, broker: Rabbi
         await queue.purge()
         await until(client, is_accepted)
         assert held >= 2
+
+
+async def test_an_update_in_parts_is_accepted_only_if_all_of_them_are(
+    site: Site, broker: RabbitMQ
+) -> None:
+    gateway = site.gateway(
+        INGEST_MAX_MESSAGE_BYTES=str(1024 * 1024), INGEST_MAX_MESSAGES_IN_FLIGHT="1"
+    )
+    gateway.start()
+    policy = ("set_policy", "-p", site.database_name, "short", UPDATES_QUEUE.name)
+    await asyncio.to_thread(broker.control, *policy, '{"max-length":2}', "--apply-to", "queues")
+    large = full_update("an-execution")
+    async with channel_of(site) as channel:
+        storm = await rage(gateway.port, [("default", large)], [Framing.LENGTH])
+        assert (storm.statuses, storm.without_retry_after) == ({503: 1}, {})
+        # The first of them were confirmed, which must not have been taken for all.
+        assert await length(channel) > 0
 
 
 @pytest.mark.parametrize("what", ["queue", "exchange"])
