@@ -8,8 +8,10 @@ from uuid import uuid4
 import pytest
 
 from deploy.local.mongodb import MongoDB
+from deploy.local.process import wait_for
 from deploy.local.rabbitmq import RabbitMQ
 from ingest.contract.topology import UPDATES_EXCHANGE, UPDATES_QUEUE
+from tests.faults.proxy import Proxy
 from tests.harness.client import Answer, Client
 from tests.harness.services import Gateway, Site
 from tests.overload.storm import Framing, full_update, rage
@@ -108,6 +110,25 @@ async def test_more_pending_bytes_than_allowed_are_503(site: Site) -> None:
         await client.accepted(UPDATE)
 
 
+async def test_a_gateway_told_to_stop_still_answers_what_waits_for_its_confirm(
+    site: Site, broker: RabbitMQ
+) -> None:
+    async with Proxy(broker.port) as proxy:
+        url = site.amqp_url.replace(f":{broker.port}/", f":{proxy.port}/")
+        gateway = site.gateway(AMQP_URL=url)
+        await asyncio.to_thread(gateway.start)
+        async with Client(gateway.url) as client, asyncio.TaskGroup() as tasks:
+            proxy.silence()
+            update = tasks.create_task(client.patch(UPDATE))
+            waits = lambda: gateway.metric("ingest_messages_in_flight") == 1  # noqa: E731
+            assert await asyncio.to_thread(wait_for, waits, DEADLINE_S)
+            gateway.terminate()
+            assert await asyncio.to_thread(wait_for, lambda: not gateway.is_ready(), DEADLINE_S)
+            proxy.restore()
+            assert is_accepted(await update)
+        assert await asyncio.to_thread(gateway.await_end) == 0
+
+
 @pytest.fixture
 def own_broker(tmp_path: Path) -> Iterator[RabbitMQ]:
     server = RabbitMQ(tmp_path / "rabbitmq")
@@ -153,6 +174,11 @@ async def test_a_broker_in_alarm_is_503_within_the_deadline_then_at_once(
         await client.accepted(UPDATE)
         await asyncio.to_thread(own_broker.control, "set_vm_memory_high_watermark", "0.00001")
         await until(client, lambda one: not is_accepted(one))
-        assert refusal(await within(1, client.patch(UPDATE))) == (503, "02011031")
+        # Also while the gateway tries again and again: the broker lets it connect.
+        failures = own_gateway.metric("ingest_publish_failures_total")
+        async with asyncio.timeout(DEADLINE_S):
+            while own_gateway.metric("ingest_publish_failures_total") < failures + 2:
+                assert refusal(await within(1, client.patch(UPDATE))) == (503, "02011031")
+                await asyncio.sleep(0.05)
         await asyncio.to_thread(own_broker.control, "set_vm_memory_high_watermark", "0.6")
         await until(client, is_accepted)
