@@ -12,6 +12,9 @@ from http import HTTPStatus
 import orjson
 
 TARGET = "/metrics"
+_INVITE_TO_RETRY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+# Seconds, where the cause knows no better.
+_RETRY_AFTER_S = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,8 @@ class RequestError(Exception):
     """A request that fails with an answer. Raise it anywhere below the dispatcher.
 
     `details` are sentences, one per violation. Those of 4xx may show the client what it sent, so
-    they are not logged; `logged` is, which must hold nothing of that. `retry_after_s` goes with
-    429 and 503: nothing was promised, the request may be sent again.
+    they are not logged; `logged` is, which must hold nothing of that. 429 and 503 always say when
+    to send the request again, as nothing was promised: after `retry_after_s`, or a second.
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class RequestError(Exception):
         of_ours = self.failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         self.logged = self.details if of_ours else list(logged)
         self.headers = dict(headers or {})
+        if retry_after_s is None and self.failure.status in _INVITE_TO_RETRY:
+            retry_after_s = _RETRY_AFTER_S
         if retry_after_s is not None:
             self.headers["Retry-After"] = str(retry_after_s)
         super().__init__(f"{self.failure.code} {self.failure.message} {self.logged[:3]}")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from deploy.local.process import wait_for
+from ingest.errors import Error, RequestError
 from tests.harness.client import EXAMPLE, Client
 from tests.harness.services import Gateway, await_room_in_logs
 
@@ -154,3 +155,10 @@ async def test_only_answers_that_invite_a_retry_say_retry_after(client: Client) 
         await client.request("POST"),
     ):
         assert "Retry-After" not in answer.headers
+
+
+@pytest.mark.parametrize("error", Error)
+def test_429_and_503_say_when_to_send_again_whatever_their_cause(error: Error) -> None:
+    invites = error.value.status in (429, 503)
+    assert ("Retry-After" in RequestError(error).headers) == invites
+    assert RequestError(error, retry_after_s=7).headers["Retry-After"] == "7"
