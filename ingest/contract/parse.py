@@ -23,6 +23,8 @@ from ingest.contract.violations import Layer, Violation, shown
 # Should what breaks the schema satisfy its layers (never seen yet), it is refused all the same.
 _SOMETHING = [Violation("", "does not satisfy the schema in /openapi.json")]
 _RESOURCE_GROUP = re.compile(RESOURCE_GROUP_PATTERN)
+# What some JSON libraries write for a number that is none, Python's among them.
+_NO_NUMBER = re.compile(rb"[\[:,]\s*-?(?:NaN|Infinity)\b")
 
 
 class InvalidUpdateError(ValueError):
@@ -93,7 +95,7 @@ def _loads(body: bytes) -> Any:
         for _ in range(ENVELOPE_LEVELS):
             (value,) = value  # more than one: the body was not one value, but `1],[2`
     except ValueError as error:
-        raise MalformedBodyError(_why_not_json(body, error)) from error
+        raise MalformedBodyError(why_not_json(body, error)) from error
     return value
 
 
@@ -119,7 +121,8 @@ def check_resource_group(value: str | None) -> Violation | None:
     return None
 
 
-def _why_not_json(body: bytes, error: ValueError) -> str:
+def why_not_json(body: bytes, error: ValueError) -> str:
+    """Say why bytes are not JSON, and what to change if that can be guessed."""
     if not body.strip():
         return "the body is empty; send a MetricResource as JSON"
     try:
@@ -129,4 +132,6 @@ def _why_not_json(body: bytes, error: ValueError) -> str:
     reason = f"the body is not JSON: {error}"
     if "\u201c".encode() in body or "\u201d".encode() in body:
         reason += "; it holds typographic quotes (\u201c \u201d) where JSON wants straight ones"
+    if _NO_NUMBER.search(body):
+        reason += "; JSON has no NaN and no Infinity: leave such a metric out"
     return reason
