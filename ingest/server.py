@@ -20,6 +20,7 @@ from ingest.connections import (
     connections_within_open_files,
 )
 from ingest.contract.parse import UpdateParser
+from ingest.cors import with_cors
 from ingest.deletion import DeletionEndpoint
 from ingest.dispatch import METRICS_PATH, OPENAPI_PATH, Dispatcher, Endpoint
 from ingest.openapi.document import build_document
@@ -119,7 +120,7 @@ class Gateway:
         """Serve clients inside the block; leaving it drains: no new requests, the old end."""
         settings = self._settings
         server = GatewayServer(
-            self._dispatcher(),
+            with_cors(self._dispatcher(), settings.cors_origins),
             ConnectionLimits(
                 connections_within_open_files(settings.max_connections),
                 settings.header_timeout_s,

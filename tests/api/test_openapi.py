@@ -176,7 +176,7 @@ async def test_the_document_has_no_other_method(gateway: Gateway, client: Client
     for method in ("PATCH", "POST", "DELETE"):
         answer = await client.request(method, url=address(gateway))
         assert (answer.status, answer.error["code"]) == (405, "02011012")
-        assert answer.headers["Allow"] == "GET"
+        assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
 async def test_what_get_answers_satisfies_the_document(
