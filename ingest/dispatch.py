@@ -26,6 +26,7 @@ Endpoint = Callable[[BaseRequest, str], Awaitable[web.StreamResponse]]
 Dispatch = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
 METRICS_PATH = "/v2/lm/metrics"
 OPENAPI_PATH = "/openapi.json"
+DOCS_PATH = "/docs"
 # The server itself: OPTIONS * asks for what it can do (RFC 9110, section 9.3.7).
 _SERVER_PATH = "*"
 # What the logs say of any other.
@@ -43,7 +44,8 @@ class Dispatcher:
         self._routes = {path: _with_usual(methods) for path, methods in routes.items()}
         every = {name for methods in self._routes.values() for name in methods}
         self._routes[_SERVER_PATH] = {"OPTIONS": _options(every)}
-        self._paths = ", ".join(routes)
+        # But for what the page of the documentation loads.
+        self._paths = ", ".join(path for path in routes if not path.startswith(f"{DOCS_PATH}/"))
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
 

@@ -22,9 +22,10 @@ from ingest.connections import (
 from ingest.contract.parse import UpdateParser
 from ingest.cors import with_cors
 from ingest.deletion import DeletionEndpoint
-from ingest.dispatch import METRICS_PATH, OPENAPI_PATH, Dispatcher, Endpoint
+from ingest.dispatch import DOCS_PATH, METRICS_PATH, OPENAPI_PATH, Dispatcher, Endpoint
 from ingest.openapi.document import build_document
 from ingest.openapi.endpoint import DocumentEndpoint
+from ingest.openapi.page import page_endpoints
 from ingest.publisher import Publisher, PublisherLimits
 from ingest.query import QueryEndpoint
 from ingest.rate import RateLimit
@@ -197,6 +198,7 @@ class Gateway:
                     "DELETE": admit(deletion, Permission.WRITE),
                 },
                 OPENAPI_PATH: {"GET": DocumentEndpoint(document)},
+                **{path: {"GET": page} for path, page in page_endpoints(DOCS_PATH).items()},
             }
         )
 
