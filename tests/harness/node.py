@@ -18,7 +18,7 @@ from tests.harness.services import ROOT
 SOURCES = ROOT / "tests" / "clients" / "javascript"
 _FOLDER = ROOT / ".local" / "npm"
 _INSTALL_DEADLINE_S = 300
-_RUN_DEADLINE_S = 90
+_RUN_DEADLINE_S = 150
 _NPM = "lib/node_modules/npm/bin/npm-cli.js"
 
 
