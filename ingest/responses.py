@@ -87,7 +87,7 @@ class NoContent(web.StreamResponse):
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Write the whole answer (see web.StreamResponse.prepare)."""
         # Then it needs other headers, or has been given some.
-        if request.version != HttpVersion11 or not request.keep_alive or self.headers:
+        if request.version != HttpVersion11 or not request.keep_alive or self._headers:
             self.headers.update(common_headers(self._request_id))
             return await super().prepare(request)
         transport = request.transport

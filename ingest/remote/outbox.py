@@ -23,8 +23,9 @@ _MAX_ITEMS = {"metrics": MAX_METRICS, "tags": MAX_TAGS, "customInfo": MAX_CUSTOM
 # What a gateway ignores; whatever else there is, it must see as it was sent.
 _IGNORED = {"createdAt", "modifiedAt"}
 _KNOWN = _MAX_ITEMS.keys() | _IGNORED | {"executionId"}
-# Updates are not joined beyond this; a larger one has a body of its own.
-_MAX_JOINED_BYTES = 1024 * 1024
+# Updates are not joined beyond this; a larger one has a body of its own. Many proxies take no more
+# than a megabyte.
+_MAX_JOINED_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import BinaryIO
 
 from rich.console import Console
@@ -23,9 +24,7 @@ _MAX_WAITING_BYTES = 16 * 1024 * 1024
 _MAX_SHOWN = 20
 _MAX_DETAILS = 5
 # What is refused for what is in it; anything else would be answered to every update.
-_OF_THE_BODY = {
-    one.value.code for one in (Error.BODY_MALFORMED, Error.BODY_INVALID, Error.PAYLOAD_LIMIT)
-}
+_OF_THE_BODY = {one.value.code for one in (Error.BODY_MALFORMED, Error.BODY_INVALID)}
 
 
 @dataclass(slots=True)
@@ -163,7 +162,9 @@ class Sending:
             self.tally.requests += 1
             await self._client.patch(body.encode())
         except RefusedError as error:
-            if error.code not in _OF_THE_BODY:
+            # A proxy may have a limit of its own, and no code for it.
+            too_large = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            if not too_large and error.code not in _OF_THE_BODY:
                 raise
             if len(body.pieces) > 1:
                 for half in body.halves():

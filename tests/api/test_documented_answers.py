@@ -24,6 +24,8 @@ from tests.harness.client import EXAMPLE, Answer
 from tests.harness.documented import Documented, Kind
 from tests.harness.services import ROOT, Gateway
 
+pytestmark = pytest.mark.timeout(300)  # five more gateways, and a request for each answer
+
 BODY = json.dumps(EXAMPLE).encode()
 EXECUTION = EXAMPLE["executionId"]
 ASSET = "/docs/swagger-ui.css"

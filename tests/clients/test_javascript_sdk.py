@@ -14,6 +14,9 @@ from tests.harness.client import EXAMPLE, Client
 from tests.harness.node import Node, install
 from tests.harness.services import Gateway
 
+# The first test installs the packages.
+pytestmark = pytest.mark.timeout(400)
+
 # What the client's functions say they return.
 FOUND, DELETED, FAILED = "TrckGetMetricResourceList", "TrckDeleteMetricsResponse", "TrckApiError"
 RICH: dict[str, Any] = EXAMPLE | {

@@ -132,6 +132,18 @@ async def test_of_many_refusals_the_first_are_shown(gateway: Gateway) -> None:
     assert done.err.endswith("further refusals are counted only\n")
 
 
+async def test_what_is_too_large_for_a_proxy_is_sent_in_smaller_requests() -> None:
+    answers = [Scripted(413), Scripted(413, body=b"<html>")]
+    updates = lines(*(point("run-1", step) for step in range(9)))
+    with ScriptedServer(answers) as server:
+        done = await run_in_pipe(send(server.url), "-", given=updates)
+        sent = [json.loads(one.body)["metrics"] for one in server.requests]
+    assert (done.code, done.out) == (0, "9 of 9 updates accepted in 5 requests\n")
+    # All in one, its first half, the halves of that, and its second half.
+    assert [len(metrics) for metrics in sent] == [9, 4, 2, 2, 5]
+    assert [one["step"] for metrics in sent[2:] for one in metrics] == list(range(9))
+
+
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 async def test_what_the_gateway_invites_to_repeat_is_repeated(status: int) -> None:
     answers = [error(status, BUSY, Retry_After="0")] * 2 + [Scripted(0)]
