@@ -1,8 +1,6 @@
-"""`python -m ingest`: run a gateway."""
+"""`python -m ingest`: run a gateway, or one of the commands that speak to one."""
 
-from ingest.runtime.process import run_process
-from ingest.server import Gateway
-from ingest.settings import GatewaySettings
+from ingest.command_line import main
 
 if __name__ == "__main__":
-    run_process(GatewaySettings, lambda settings: Gateway(settings).run)
+    main()

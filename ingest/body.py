@@ -11,6 +11,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
 from ingest.budget import RETRY_AFTER_S, Budget, Hold
+from ingest.contract.violations import shown
 from ingest.errors import Error, RequestError
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -49,7 +50,7 @@ class BodyReader:
         _expects_continue(request)
         body: bytes = request.content.read_nowait()
         if len(body) > self._max_bytes:
-            raise self._too_large()
+            raise self._too_large(len(body))
         return body
 
     @asynccontextmanager
@@ -69,10 +70,10 @@ class BodyReader:
         if encoding not in ENCODINGS:
             raise RequestError(
                 Error.MEDIA_TYPE,
-                [f"Content-Encoding {encoding[:60]!r}: send gzip, deflate, or none"],
+                [f"(header Content-Encoding): is {shown(encoding)}; send gzip, deflate, or none"],
             )
         if (request.content_length or 0) > self._max_bytes:
-            raise self._too_large()
+            raise self._too_large(request.content_length)
         # A large body is admitted or refused as a whole and early: were all let in, none of them
         # would get through.
         with Hold(self._receiving, group, _SMALL_BYTES) as hold:
@@ -130,11 +131,12 @@ class BodyReader:
                         hold.count(min(self._max_bytes, 2 * size))
         except RequestPayloadError as error:  # a chunk that is none: nothing can follow it
             request.protocol.close()  # after the answer
-            raise RequestError(Error.HTTP_INVALID, [f"the body: {error}"[:300]]) from error
+            raise RequestError(Error.HTTP_INVALID, [f"(body): {error}"[:300]]) from error
         except TimeoutError as error:
-            raise RequestError(
-                Error.BODY_TIMEOUT, [f"send it within {self._timeout_s:g} seconds"]
-            ) from error
+            of = request.content_length
+            came = f"{size} bytes{'' if of is None else f' of {of}'} came"
+            detail = f"(body): {came} within {self._timeout_s:g} seconds; send all of it by then"
+            raise RequestError(Error.BODY_TIMEOUT, [detail]) from error
         return b"".join(chunks)
 
     def _decompress(self, body: bytes, encoding: str) -> bytes:
@@ -148,24 +150,33 @@ class BodyReader:
             try:
                 parts.append(decompressor.decompress(body, left))
             except zlib.error as error:
-                raise RequestError(Error.ENCODING_INVALID, [f"not {encoding}: {error}"]) from error
+                reason = f"is not {encoding}, as Content-Encoding says: {error}"
+                raise _misencoded(reason) from error
             left -= len(parts[-1])
             if left <= 0:
                 raise self._too_large()
             if not decompressor.eof:
-                raise RequestError(Error.ENCODING_INVALID, [f"the {encoding} data is truncated"])
+                raise _misencoded(f"ends in the middle of the {encoding} data")
             body = decompressor.unused_data
             if not body:
                 return b"".join(parts)
             if wbits != _GZIP:  # the others have no members
-                raise RequestError(Error.ENCODING_INVALID, ["bytes follow the deflate data"])
-        raise RequestError(Error.ENCODING_INVALID, [f"more than {_MAX_GZIP_MEMBERS} gzip members"])
+                raise _misencoded(f"goes on for {len(body)} bytes behind the deflate data")
+        raise _misencoded(f"has more than {_MAX_GZIP_MEMBERS} gzip members; send one")
 
-    def _too_large(self) -> RequestError:
-        return RequestError(
-            Error.PAYLOAD_LIMIT,
-            [f"the body is larger than {self._max_bytes} bytes; send the metrics in parts"],
+    def _too_large(self, length: int | None = None) -> RequestError:
+        """Make the error; the length is not known of what was not read to its end."""
+        limit = f"at most {self._max_bytes} are allowed; send the metrics in parts"
+        size = (
+            f"is longer than {self._max_bytes} bytes"
+            if length is None
+            else f"is {length} bytes long"
         )
+        return RequestError(Error.PAYLOAD_LIMIT, [f"(body): {size}, {limit}"])
+
+
+def _misencoded(reason: str) -> RequestError:
+    return RequestError(Error.ENCODING_INVALID, [f"(body): {reason}"])
 
 
 def is_small(request: BaseRequest) -> bool:
@@ -183,7 +194,8 @@ def _expects_continue(request: BaseRequest) -> bool:
         return False
     expectation = request.headers.get("Expect")
     if expectation is not None and expectation.lower() != "100-continue":
-        raise RequestError(Error.EXPECTATION)
+        detail = f"(header Expect): is {shown(expectation)}; send 100-continue, or none"
+        raise RequestError(Error.EXPECTATION, [detail])
     return expectation is not None
 
 

@@ -55,7 +55,12 @@ class Budget:
         if of_group and of_group + amount > self._group_limit:
             raise RequestError(
                 Error.GROUP_LIMITED,
-                [f"the resource group has {of_group} of at most {self._group_limit} {self._what}"],
+                [
+                    (
+                        f"the resource group has {of_group} of at most {self._group_limit} "
+                        f"{self._what}; send less at once"
+                    )
+                ],
                 retry_after_s=RETRY_AFTER_S,
             )
         self._groups[group] = of_group + amount

@@ -23,7 +23,7 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 from aiohttp.web_request import BaseRequest
 
 from ingest import telemetry
-from ingest.dispatch import UNKNOWN_PATH, Dispatcher, report
+from ingest.dispatch import UNKNOWN_PATH, Dispatch, report
 from ingest.errors import Error, RequestError
 from ingest.refusal import Refusal, refusal
 from ingest.responses import error_response
@@ -75,7 +75,7 @@ class GatewayServer(web.Server):
     """aiohttp's server, with limits on its connections."""
 
     def __init__(
-        self, dispatcher: Dispatcher, limits: ConnectionLimits, **connection_settings: Any
+        self, dispatcher: Dispatch, limits: ConnectionLimits, **connection_settings: Any
     ) -> None:
         """Make a server; the settings of single connections are aiohttp's."""
         super().__init__(dispatcher, **connection_settings)

@@ -60,4 +60,4 @@ class DeletionEndpoint:
         except DATABASE_ERRORS as error:  # it is deleted all the same
             log.warning("not purged", extra={"requestId": request_id, "reason": str(error)[:300]})
         answer: dict[str, object] = {"id": execution_id, "message": "Metrics were deleted."}
-        return json_response(answer, request_id)
+        return json_response(answer, request, request_id)

@@ -9,7 +9,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -17,14 +17,18 @@ from aiohttp.web_request import BaseRequest
 
 from ingest import telemetry
 from ingest.errors import Error, RequestError
-from ingest.responses import error_response
+from ingest.responses import compress, error_response, options_response
 from ingest.runtime.database import DATABASE_ERRORS
 
 log = logging.getLogger(__name__)
 
 Endpoint = Callable[[BaseRequest, str], Awaitable[web.StreamResponse]]
+Dispatch = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
 METRICS_PATH = "/v2/lm/metrics"
 OPENAPI_PATH = "/openapi.json"
+DOCS_PATH = "/docs"
+# The server itself: OPTIONS * asks for what it can do (RFC 9110, section 9.3.7).
+_SERVER_PATH = "*"
 # What the logs say of any other.
 UNKNOWN_PATH = "(unknown)"
 
@@ -37,7 +41,11 @@ class Dispatcher:
 
     def __init__(self, routes: Mapping[str, Mapping[str, Endpoint]]) -> None:
         """Take the endpoints by path and method."""
-        self._routes = routes
+        self._routes = {path: _with_usual(methods) for path, methods in routes.items()}
+        every = {name for methods in self._routes.values() for name in methods}
+        self._routes[_SERVER_PATH] = {"OPTIONS": _options(every)}
+        # But for what the page of the documentation loads.
+        self._paths = ", ".join(path for path in routes if not path.startswith(f"{DOCS_PATH}/"))
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
 
@@ -55,6 +63,7 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - it is told apart and logged
             failure = _failure(error, request_id)
             response = error_response(failure, request_id)
+            compress(response, request)
         seconds = time.perf_counter() - started
         report(
             method,
@@ -69,14 +78,13 @@ class Dispatcher:
     def _endpoint(self, method: str, path: str) -> Endpoint:
         methods = self._routes.get(path)
         if methods is None:
-            known = ", ".join(self._routes)
-            raise RequestError(Error.PATH_UNKNOWN, [f"this service has {known}"])
+            detail = f"{path[:60]!r} is not there; this service has {self._paths}"
+            raise RequestError(Error.PATH_UNKNOWN, [detail])
         endpoint = methods.get(method)
         if endpoint is None:
-            allowed = ", ".join(sorted(methods))
-            raise RequestError(
-                Error.METHOD_NOT_ALLOWED, [f"use {allowed}"], headers={"Allow": allowed}
-            )
+            allowed = _allow(methods)
+            detail = f"{method[:60]!r} is none of its methods; use {allowed}"
+            raise RequestError(Error.METHOD_NOT_ALLOWED, [detail], headers={"Allow": allowed})
         return endpoint
 
     def _request_id(self, request: BaseRequest) -> str:
@@ -85,6 +93,28 @@ class Dispatcher:
         if given is not None and _SANE_REQUEST_ID.fullmatch(given):
             return given
         return f"{self._prefix}-{next(self._numbers):x}"
+
+
+def _with_usual(methods: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
+    """Return a path's methods with HEAD, which is GET without the body, and OPTIONS."""
+    every = dict(methods)
+    if "GET" in every:
+        every["HEAD"] = every["GET"]
+    every["OPTIONS"] = _options({*every, "OPTIONS"})
+    return every
+
+
+def _options(methods: Iterable[str]) -> Endpoint:
+    allowed = _allow(methods)
+
+    async def options(_: BaseRequest, request_id: str) -> web.StreamResponse:
+        return options_response(allowed, request_id)
+
+    return options
+
+
+def _allow(methods: Iterable[str]) -> str:
+    return ", ".join(sorted(methods))
 
 
 def _failure(error: Exception, request_id: str) -> RequestError:

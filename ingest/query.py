@@ -1,4 +1,4 @@
-"""GET: find resources and stream them."""
+"""GET and HEAD: find resources and stream them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,12 +8,13 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from ingest.answer import encode_answer, matching_resources
+from ingest.compression import ENCODED, VARY, accepts_gzip, compressed_pieces
 from ingest.contract.message import resource_key
 from ingest.contract.parse import check_resource_group
 from ingest.errors import Error, RequestError
 from ingest.query_parameters import parse_query
 from ingest.read import Reader
-from ingest.responses import common_headers, json_response
+from ingest.responses import json_response, stream_response
 
 # Answers up to this size are sent in one piece, with their length; larger ones are streamed in
 # pieces of about this size.
@@ -24,7 +25,7 @@ ANSWER_TIMEOUT_S = 300.0
 
 
 class QueryEndpoint:
-    """Answer GET."""
+    """Answer GET and HEAD."""
 
     def __init__(self, reader: Reader, first_piece_timeout_s: float) -> None:
         self._reader = reader
@@ -73,16 +74,16 @@ async def _send(
 ) -> web.StreamResponse:
     second = await anext(pieces, None)
     if second is None:
-        return json_response(first, request_id)
-    response = web.StreamResponse(headers=common_headers(request_id))
-    response.content_type = "application/json"
-    response.enable_chunked_encoding()
+        return json_response(first, request, request_id)
+    compresses = accepts_gzip(request)
+    response = stream_response(request, request_id, VARY | (ENCODED if compresses else {}))
     await response.prepare(request)
+    if request.method == "HEAD":  # nobody reads the rest
+        return response
+    rest = _chained(first, second, pieces)
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            await response.write(first)
-            await response.write(second)
-            async for piece in pieces:
+            async for piece in compressed_pieces(rest) if compresses else rest:
                 await response.write(piece)
             await response.write_eof()
     except BaseException as error:
@@ -94,6 +95,15 @@ async def _send(
             raise ConnectionAbortedError("the client takes too long for the answer") from error
         raise
     return response
+
+
+async def _chained(
+    first: bytes, second: bytes, others: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    yield first
+    yield second
+    async for piece in others:
+        yield piece
 
 
 async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -114,7 +114,8 @@ def _execution_ids(parameters: MultiMapping[str], problems: list[str]) -> list[s
     ids = listed.split(",") if listed is not None else _filter_ids(expression or "")
     if ids is None:
         problems.append(
-            "$filter: only executionId eq '...' and executionId in ('...','...') are supported"
+            f"$filter: {(expression or '')[:60]!r} is none of executionId eq '...' and "
+            "executionId in ('...','...')"
         )
         return []
     ids = list(dict.fromkeys(ids))

@@ -74,7 +74,12 @@ class RateLimit:
         if wait_ns:
             raise RequestError(
                 Error.GROUP_LIMITED,
-                [f"at most {self._requests_per_s} requests per second are allowed"],
+                [
+                    (
+                        f"at most {self._requests_per_s} requests per second are allowed; "
+                        "put more into each"
+                    )
+                ],
                 retry_after_s=-(-wait_ns // _SECOND_NS),
             )
 

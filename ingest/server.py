@@ -20,10 +20,12 @@ from ingest.connections import (
     connections_within_open_files,
 )
 from ingest.contract.parse import UpdateParser
+from ingest.cors import with_cors
 from ingest.deletion import DeletionEndpoint
-from ingest.dispatch import METRICS_PATH, OPENAPI_PATH, Dispatcher, Endpoint
+from ingest.dispatch import DOCS_PATH, METRICS_PATH, OPENAPI_PATH, Dispatcher, Endpoint
 from ingest.openapi.document import build_document
 from ingest.openapi.endpoint import DocumentEndpoint
+from ingest.openapi.page import page_endpoints
 from ingest.publisher import Publisher, PublisherLimits
 from ingest.query import QueryEndpoint
 from ingest.rate import RateLimit
@@ -122,7 +124,7 @@ class Gateway:
         """Serve clients inside the block; leaving it drains: no new requests, the old end."""
         settings = self._settings
         server = GatewayServer(
-            self._dispatcher(),
+            with_cors(self._dispatcher(), settings.cors_origins),
             ConnectionLimits(
                 connections_within_open_files(settings.max_connections),
                 settings.header_timeout_s,
@@ -209,6 +211,7 @@ class Gateway:
                     "DELETE": admit(deletion, Permission.WRITE),
                 },
                 OPENAPI_PATH: {"GET": DocumentEndpoint(document)},
+                **{path: {"GET": page} for path, page in page_endpoints(DOCS_PATH).items()},
             }
         )
 

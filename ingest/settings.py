@@ -1,5 +1,6 @@
 """The gateway's settings."""
 
+import re
 from dataclasses import dataclass
 
 from ingest.runtime.settings import (
@@ -8,6 +9,7 @@ from ingest.runtime.settings import (
     PORT,
     YES_NO,
     ProcessSettings,
+    Rule,
     When,
     choice,
     integer,
@@ -21,6 +23,20 @@ _WITH_TOKENS = When("INGEST_AUTH", "jwt")
 # What may stand between the quotes of WWW-Authenticate (RFC 6750, section 3); no space, as it
 # separates scopes.
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace('"', "").replace("\\", "")
+NO_ORIGINS = "none"
+ANY_ORIGIN = "*"
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+
+
+def _origins(value: str) -> str:
+    """Accept what browsers send as Origin: small letters, no path."""
+    listed = [one.strip() for one in value.split(",")]
+    if value not in (NO_ORIGINS, ANY_ORIGIN) and not all(map(_ORIGIN.fullmatch, listed)):
+        raise ValueError(value)
+    return ",".join(listed)
+
+
+ORIGINS = Rule("none, *, or origins such as https://app.example, comma-separated", _origins)
 _NAME = text('up to 256 visible ASCII characters except " and \\', _VISIBLE, 256)
 
 
@@ -45,6 +61,12 @@ class GatewaySettings(ProcessSettings):
         "INGEST_AUTH",
         choice("jwt", "none"),
         about="Who may come in: callers with a bearer token, or everyone who reaches the port.",
+    )
+    cors_origins: str = setting(
+        "INGEST_CORS_ORIGINS",
+        ORIGINS,
+        NO_ORIGINS,
+        about="The origins whose pages may use the API from a browser (CORS).",
     )
     jwt_jwks_url: str = setting(
         "INGEST_JWT_JWKS_URL",

@@ -16,6 +16,7 @@ from ingest.contract.parse import (
     check_resource_group,
 )
 from ingest.contract.split import split_resource
+from ingest.contract.violations import shown
 from ingest.errors import Error, RequestError
 from ingest.publisher import Publisher, PublishError
 from ingest.responses import NoContent
@@ -121,7 +122,6 @@ def check_media_type(content_type: str) -> None:
     media_type, *parameters = content_type.lower().split(";")
     charsets = [one.partition("=")[2].strip(' "') for one in parameters if "charset=" in one]
     if media_type.strip() not in MEDIA_TYPES or not set(charsets) <= _CHARSETS:
-        raise RequestError(
-            Error.MEDIA_TYPE,
-            [f"Content-Type {content_type[:60]!r}: send {' or '.join(MEDIA_TYPES)}, in UTF-8"],
-        )
+        given = f"is {shown(content_type)}" if content_type else "is missing"
+        detail = f"(header Content-Type): {given}; send {' or '.join(MEDIA_TYPES)}, in UTF-8"
+        raise RequestError(Error.MEDIA_TYPE, [detail])

@@ -7,11 +7,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ingest.openapi.example import RESOURCE_GROUP
+from ingest.remote.retry import TRY_LATER, Patience, retry_after_s
 
 _TIMEOUT_S = 30.0
 _PATIENCE_S = 120.0
-_MAX_PAUSE_S = 5.0
-_TRY_LATER = {429, 502, 503, 504}
 _HEADERS = {"AI-Resource-Group": RESOURCE_GROUP, "Content-Type": "application/json"}
 
 
@@ -52,27 +51,22 @@ class Client:
         A broken connection is tried again too: every operation of the API may be repeated.
         Raises ClientError when patience is at its end.
         """
-        ends = time.monotonic() + _PATIENCE_S
+        patience = Patience(_PATIENCE_S)
         while True:
+            wanted_s = None
             try:
                 self._connection.request(method, path, body, _HEADERS)
                 answer = self._connection.getresponse()
                 content = answer.read()
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
-                problem, pause_s = str(error) or type(error).__name__, 1.0
+                problem = str(error) or type(error).__name__
             else:
-                if answer.status not in _TRY_LATER:
+                if answer.status not in TRY_LATER:
                     return answer.status, json.loads(content) if content else None
-                problem, pause_s = f"status {answer.status}", _retry_after_s(answer)
-            if time.monotonic() + pause_s > ends:
-                raise ClientError(f"{method} failed for {_PATIENCE_S:.0f} s: {problem}")
+                problem, wanted_s = f"status {answer.status}", retry_after_s(dict(answer.headers))
+            pause_s = patience.pause_s(wanted_s)
+            if pause_s is None:
+                asked = f", which asks to wait for {wanted_s:g} s" if wanted_s else ""
+                raise ClientError(f"{method} failed: {problem}{asked}; gave up")
             time.sleep(pause_s)
-
-
-def _retry_after_s(answer: http.client.HTTPResponse) -> float:
-    try:
-        wanted = float(answer.headers.get("Retry-After", "1"))
-    except ValueError:
-        return 1.0
-    return min(max(wanted, 0.0), _MAX_PAUSE_S)

@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import sys
 import threading
 import time
 import uuid
@@ -12,6 +13,7 @@ from contextlib import closing, contextmanager
 from http import HTTPStatus
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -38,7 +40,9 @@ class DemoError(Exception):
 def demo() -> int:
     """Run the demo against INGEST_URL, 0 if everything that was accepted is there."""
     url = (os.environ.get("INGEST_URL") or _DEFAULT_URL).rstrip("/")
-    console = Console(highlight=False)
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # TextIOWrapper
+    # In a pipe, a line is as long as it is.
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     try:
         with closing(Client(url)) as client:
             client.require_answer()
@@ -143,7 +147,10 @@ def _read_back(
 
 
 def _show_training_run(execution_id: str, stored: dict[Point, float], console: Console) -> None:
-    table = Table("metric", title=f"\n{execution_id}, as stored", title_justify="left")
+    # A pipe gets plain columns.
+    lines = box.HEAVY_HEAD if console.is_terminal else None
+    console.print(f"\n{execution_id}, as stored:", style="bold")
+    table = Table("metric", box=lines, pad_edge=lines is not None)
     for column in ("points", "first", "last"):
         table.add_column(column, justify="right")
     table.add_column("course")

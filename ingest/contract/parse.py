@@ -23,6 +23,10 @@ from ingest.contract.violations import Layer, Violation, shown
 # Should what breaks the schema satisfy its layers (never seen yet), it is refused all the same.
 _SOMETHING = [Violation("", "does not satisfy the schema in /openapi.json")]
 _RESOURCE_GROUP = re.compile(RESOURCE_GROUP_PATTERN)
+# Of what is not JSON, as much is shown.
+_SHOWN_CHARS = 20
+# What some JSON libraries write for a number that is none, Python's among them.
+_NO_NUMBER = re.compile(rb"[\[:,]\s*-?(?:NaN|Infinity)\b")
 
 
 class InvalidUpdateError(ValueError):
@@ -74,8 +78,8 @@ class UpdateParser:
             ) from error
         if custom_info_bytes > MAX_CUSTOM_INFO_BYTES:
             raise PayloadTooLargeError(
-                f"customInfo is {custom_info_bytes} bytes, at most {MAX_CUSTOM_INFO_BYTES} "
-                "are allowed"
+                f"/customInfo: is {custom_info_bytes} bytes long as JSON, at most "
+                f"{MAX_CUSTOM_INFO_BYTES} are allowed; send it in parts"
             )
         if violations:
             raise InvalidUpdateError(violations)
@@ -93,7 +97,7 @@ def _loads(body: bytes) -> Any:
         for _ in range(ENVELOPE_LEVELS):
             (value,) = value  # more than one: the body was not one value, but `1],[2`
     except ValueError as error:
-        raise MalformedBodyError(_why_not_json(body, error)) from error
+        raise MalformedBodyError(why_not_json(body, error)) from error
     return value
 
 
@@ -119,7 +123,8 @@ def check_resource_group(value: str | None) -> Violation | None:
     return None
 
 
-def _why_not_json(body: bytes, error: ValueError) -> str:
+def why_not_json(body: bytes, error: ValueError) -> str:
+    """Say why bytes are not JSON, and what to change if that can be guessed."""
     if not body.strip():
         return "the body is empty; send a MetricResource as JSON"
     try:
@@ -127,6 +132,11 @@ def _why_not_json(body: bytes, error: ValueError) -> str:
     except orjson.JSONDecodeError as plain:  # with the right position
         error = plain
     reason = f"the body is not JSON: {error}"
+    if isinstance(error, orjson.JSONDecodeError):
+        there = error.doc[error.pos : error.pos + _SHOWN_CHARS]
+        reason += f", at {shown(there)}" if there else ""
     if "\u201c".encode() in body or "\u201d".encode() in body:
         reason += "; it holds typographic quotes (\u201c \u201d) where JSON wants straight ones"
+    if _NO_NUMBER.search(body):
+        reason += "; JSON has no NaN and no Infinity: leave such a metric out"
     return reason

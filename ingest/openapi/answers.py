@@ -23,9 +23,10 @@ UPDATE_ERRORS = (
     Error.BROKER_AWAY,
 )
 READ_ERRORS = (Error.QUERY_INVALID, Error.HEADER_INVALID, Error.NOT_FOUND, Error.DATABASE_AWAY)
-LIMIT_ERRORS = (Error.GROUP_LIMITED, Error.OVERLOADED)
+LIMIT_ERRORS = (Error.GROUP_LIMITED,)
 AUTHENTICATION_ERRORS = (Error.UNAUTHENTICATED, Error.FORBIDDEN, Error.KEYS_AWAY)
-ANY_ERRORS = (Error.HTTP_INVALID, Error.INTERNAL)
+# To any request at all, even one for this document.
+ANY_ERRORS = (Error.HTTP_INVALID, Error.INTERNAL, Error.OVERLOADED)
 # Answers to requests that are for none of the operations.
 ELSEWHERE_ERRORS = (Error.PATH_UNKNOWN, Error.METHOD_NOT_ALLOWED)
 
@@ -37,9 +38,10 @@ _DETAILS = {
         "(header AI-Resource-Group): is missing; send the resource group the execution belongs to"
     ],
 }
-# Headers that an error's answer has, besides the one that all answers have.
+# Headers that an error's answer has, besides those that all answers with a body have.
 _HEADERS = {
     401: ("WWW-Authenticate",),
+    403: ("WWW-Authenticate",),
     405: ("Allow",),
     429: ("Retry-After",),
     503: ("Retry-After",),
@@ -66,24 +68,40 @@ HEADERS: dict[str, dict[str, Any]] = {
         "required": True,
         "schema": {"type": "string", "minLength": 1},
     },
+    "Vary": {
+        "description": "`Accept-Encoding`, if that makes a difference.",
+        "schema": {"type": "string", "minLength": 1},
+    },
+    "Content-Encoding": {
+        "description": "`gzip`, if the client accepts it and the answer is not small.",
+        "schema": {"const": "gzip"},
+    },
 }
+_OF_BODIES = ("Vary", "Content-Encoding")
 
 
 def headers(*more: str) -> dict[str, Any]:
-    """Return the headers of an answer: the one that all have, and others."""
+    """Return the headers of an answer without a body: the one that all have, and others."""
     names = ("X-Request-ID", *more)
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def json_answer(description: str, schema: str, example: Any = None) -> dict[str, Any]:
+def json_answer(description: str, schema: str, example: Any) -> dict[str, Any]:
     """Return a success with a body of a named schema."""
-    content = {"schema": {"$ref": f"#/components/schemas/{schema}"}}
-    if example is not None:
-        content["example"] = example
+    content = {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}
+    return answer(description, {"application/json": content})
+
+
+def answer(description: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Return a success with a body, by media type."""
+    return {"description": description, "headers": headers(*_OF_BODIES), "content": content}
+
+
+def without_body(answers: Responses) -> Responses:
+    """Return the answers to a HEAD: those to a GET, but for the bodies."""
     return {
-        "description": description,
-        "headers": headers(),
-        "content": {"application/json": content},
+        status: {name: part for name, part in one.items() if name != "content"}
+        for status, one in answers.items()
     }
 
 
@@ -92,14 +110,19 @@ def error_answers(errors: Iterable[Error]) -> Responses:
     by_status: dict[int, list[Error]] = {}
     for error in errors:
         by_status.setdefault(error.value.status, []).append(error)
-    return {str(status): _answer(status, by_status[status]) for status in sorted(by_status)}
+    answers = {str(status): _answer(status, by_status[status]) for status in sorted(by_status)}
+    if Error.UNAUTHENTICATED.value.status in by_status:
+        # Of a request that is wrong for its Authorization (RFC 6750, section 3.1).
+        challenge = {"description": "If the header Authorization is wrong."}
+        answers["400"]["headers"]["WWW-Authenticate"] = challenge | {"schema": {"type": "string"}}
+    return answers
 
 
 def _answer(status: int, errors: list[Error]) -> dict[str, Any]:
     lines = [f"`{error.value.code}` {error.value.message}" for error in errors]
     return {
         "description": "\n".join(lines if len(lines) == 1 else (f"- {line}" for line in lines)),
-        "headers": headers(*_HEADERS.get(status, ())),
+        "headers": headers(*_HEADERS.get(status, ()), *_OF_BODIES),
         "content": {
             "application/json": {
                 "schema": error_schema([error.value.code for error in errors]),

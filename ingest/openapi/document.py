@@ -4,7 +4,7 @@ from typing import Any
 
 from ingest.body import ENCODINGS
 from ingest.contract.resource import MAX_CUSTOM_INFO_BYTES
-from ingest.dispatch import METRICS_PATH, OPENAPI_PATH
+from ingest.dispatch import METRICS_PATH
 from ingest.openapi import answers
 from ingest.openapi.answers import error_answers, error_examples, headers, json_answer
 from ingest.openapi.example import EXAMPLE, EXECUTION_ID, STORED
@@ -15,6 +15,7 @@ from ingest.openapi.parameters import (
     references,
 )
 from ingest.openapi.schemas import component_schemas
+from ingest.openapi.usual import description_paths, with_usual_methods
 from ingest.update import MEDIA_TYPES
 
 Document = dict[str, Any]
@@ -47,14 +48,21 @@ def build_document(*, max_custom_info_value_chars: int, authenticated: bool) -> 
         "openapi": "3.1.0",
         "info": {"title": "Metric ingestion", "version": "2", "description": _ABOUT},
         "servers": [{"url": "/"}],
-        "tags": [{"name": "Metrics"}],
+        "tags": [
+            {"name": "Metrics"},
+            {"name": "Description"},
+            {"name": "Usual", "description": "What HTTP has on every path."},
+        ],
         "paths": {
-            METRICS_PATH: {
-                "patch": _patch(update),
-                "get": _get(read),
-                "delete": _delete(read),
-            },
-            OPENAPI_PATH: {"get": _get_document()},
+            path: with_usual_methods(operations)
+            for path, operations in {
+                METRICS_PATH: {
+                    "patch": _patch(update),
+                    "get": _get(read),
+                    "delete": _delete(read),
+                },
+                **description_paths(),
+            }.items()
         },
         "components": {
             "schemas": component_schemas(max_custom_info_value_chars),
@@ -144,21 +152,5 @@ def _delete(errors: answers.Responses) -> Document:
         "responses": {
             "200": json_answer("It is no longer found.", "DeletionResult", example),
             **errors,
-        },
-    }
-
-
-def _get_document() -> Document:
-    return {
-        "operationId": "openApi",
-        "summary": "This document",
-        "security": [],
-        "responses": {
-            "200": {
-                "description": "OpenAPI 3.1.",
-                "headers": headers(),
-                "content": {"application/json": {"schema": {"type": "object"}}},
-            },
-            **error_answers(answers.ANY_ERRORS),
         },
     }

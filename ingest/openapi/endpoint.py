@@ -14,6 +14,6 @@ class DocumentEndpoint:
     def __init__(self, document: Document) -> None:
         self._encoded = orjson.dumps(document)
 
-    async def __call__(self, _request: BaseRequest, request_id: str) -> web.StreamResponse:
+    async def __call__(self, request: BaseRequest, request_id: str) -> web.StreamResponse:
         """Answer one request."""
-        return json_response(self._encoded, request_id)
+        return json_response(self._encoded, request, request_id)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ingest.contract.resource import EXECUTION_ID_PATTERN, RESOURCE_GROUP_PATTERN
-from ingest.openapi.example import EXECUTION_ID, RESOURCE_GROUP
+from ingest.openapi.example import EXAMPLE, EXECUTION_ID, RESOURCE_GROUP
 from ingest.query_parameters import (
     DEFAULT_TOP,
     FILTER_PATTERN,
@@ -16,6 +16,7 @@ from ingest.tag_filters import FILTERS_PATTERN, MAX_CHARS, MAX_FILTERS
 
 Parameter = dict[str, Any]
 
+(_TAG,) = EXAMPLE["tags"]
 _EXECUTION_ID = {"type": "string", "pattern": EXECUTION_ID_PATTERN}
 # Lists are joined by commas; given more than once, a parameter is one list.
 _JOINED = {"style": "form", "explode": False}
@@ -52,20 +53,17 @@ _QUERY: dict[str, Parameter] = {
     "$filter": {
         "in": "query",
         "description": "`executionId eq '…'` or `executionId in ('…','…')`, instead of "
-        "`executionIds`.",
+        f"`executionIds`: `executionId eq '{EXECUTION_ID}'`.",
+        # No example, nor has tagFilters one: /docs would send it together with executionIds.
         "schema": {"type": "string", "pattern": FILTER_PATTERN},
-        "examples": {
-            "one": {"value": f"executionId eq '{EXECUTION_ID}'"},
-            "several": {"value": f"executionId in ('{EXECUTION_ID}','run-2')"},
-        },
     },
     "tagFilters": {
         "in": "query",
         "description": "`name=value`, `name!=value` or `name`, comma-separated, at most "
         f"{MAX_FILTERS}; all must hold. Percent-encode, before the URL's own encoding, what holds "
-        "one of `,=!&#%`. `!=` holds for a resource without the tag, too.",
+        "one of `,=!&#%`. `!=` holds for a resource without the tag, too. For example "
+        f"`{_TAG['name']}={_TAG['value']}`.",
         "schema": {"type": "string", "pattern": FILTERS_PATTERN, "maxLength": MAX_CHARS},
-        "examples": {"one": {"value": "Artifact Group=RFC-1"}},
     },
     "$select": {
         "in": "query",

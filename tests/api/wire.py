@@ -77,8 +77,11 @@ class Wire:
         """Read until the connection is closed: for an answer without the body it announces."""
         return self._file.read()
 
-    def answer(self) -> Answer | None:
-        """Read one response; None if the connection was closed without one."""
+    def answer(self, *, bodiless: bool = False) -> Answer | None:
+        """Read one response; None if the connection was closed without one.
+
+        The answer to a HEAD is `bodiless`: it announces a body that it does not have.
+        """
         try:
             status_line = self._file.readline()
         except ConnectionResetError:
@@ -91,5 +94,5 @@ class Wire:
         while (line := self._file.readline().rstrip(b"\r\n")) != b"":
             name, _, value = line.decode().partition(":")
             headers.add(name, value.strip())
-        body = self._file.read(int(headers.get("Content-Length", 0)))
+        body = b"" if bodiless else self._file.read(int(headers.get("Content-Length", 0)))
         return Answer(int(status), CIMultiDictProxy(headers), body)

@@ -18,7 +18,7 @@ class Caller(Client):
 
     async def send(self, method: str, *credentials: str, **headers: str) -> Answer:
         """Send a request that does nothing, with Authorization headers."""
-        every = [*self._headers.items(), *headers.items()]
+        every = [*self.headers.items(), *headers.items()]
         every += [("Authorization", one) for one in credentials]
         if method == "PATCH":
             every.append(("Content-Type", "application/json"))

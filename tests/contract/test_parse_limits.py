@@ -142,7 +142,9 @@ def custom_info_of(size: int) -> list[Json]:
 def test_custom_info_may_have_exactly_5_mib() -> None:
     limit = FIVE_MIB
     assert violations(update(customInfo=custom_info_of(limit)), WIDE) == []
-    with pytest.raises(PayloadTooLargeError, match=f"{limit + 1} bytes, at most {limit}"):
+    with pytest.raises(
+        PayloadTooLargeError, match=f"is {limit + 1} bytes long as JSON, at most {limit}"
+    ):
         WIDE.parse(orjson.dumps(update(customInfo=custom_info_of(limit + 1))))
 
 

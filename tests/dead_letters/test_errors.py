@@ -9,7 +9,6 @@ import pytest
 from deploy.local.ports import LOOPBACK, choose_port
 from deploy.local.rabbitmq import RabbitMQ
 from tests.dead_letters.command import (
-    DEADLINE_S,
     environment,
     letter,
     message,
@@ -19,6 +18,7 @@ from tests.dead_letters.command import (
     started,
 )
 from tests.faults.proxy import Proxy
+from tests.harness.commands import DEADLINE_S
 from tests.harness.services import ROOT, Site
 from tests.queue.broker_client import channel_of
 

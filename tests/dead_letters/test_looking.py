@@ -8,16 +8,13 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from ingest.contract.topology import DEAD_LETTER_QUEUE
 from tests.dead_letters.command import (
-    COLUMNS,
-    DEADLINE_S,
-    Done,
     letter,
     message,
     put_letters,
     run,
     run_on_terminal,
-    visible,
 )
+from tests.harness.commands import COLUMNS, DEADLINE_S, Done, visible
 from tests.harness.services import Site
 from tests.queue.broker_client import channel_of, length
 

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.letters.printable import hexdump, printable, size
+from ingest.runtime.printable import hexdump, printable, size
 
 ANY_TEXT = st.text(st.characters())  # surrogates too
 

@@ -12,7 +12,6 @@ from deploy.local.process import wait_for
 from deploy.local.rabbitmq import RabbitMQ
 from ingest.contract.topology import DEAD_LETTER_QUEUE, UPDATES_QUEUE
 from tests.dead_letters.command import (
-    DEADLINE_S,
     environment,
     letter,
     message,
@@ -24,6 +23,7 @@ from tests.dead_letters.command import (
 )
 from tests.faults.proxy import Proxy
 from tests.harness.client import Client
+from tests.harness.commands import DEADLINE_S
 from tests.harness.services import Site, start_all
 from tests.queue.broker_client import channel_of, length, put, until_length
 

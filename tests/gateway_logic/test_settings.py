@@ -193,3 +193,31 @@ def test_a_rule_at_its_bounds(rule: Rule, accepted: list[str], refused: list[str
 def test_a_url_with_a_port_but_no_host_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         AMQP_URL.parse(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", "none"),
+        ("none", "none"),
+        ("*", "*"),
+        ("https://app.example", "https://app.example"),
+        ("https://a.example , http://localhost:3000", "https://a.example,http://localhost:3000"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_origins_are_as_browsers_send_them(text: str, value: str) -> None:
+    assert load(GatewaySettings, GATEWAY | {"INGEST_CORS_ORIGINS": text}).cors_origins == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "app.example", "https://app.example/", "https://App.example", "https://*.example", "null",
+        "*, https://app.example", "none, https://app.example", "https://a.example,", "ftp://a",
+        "https://a.example https://b.example", "https://a.example\r\nX: y",
+    ],
+)  # fmt: skip
+def test_what_is_no_origin_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="INGEST_CORS_ORIGINS must be none, "):
+        load(GatewaySettings, GATEWAY | {"INGEST_CORS_ORIGINS": text})

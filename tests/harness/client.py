@@ -7,6 +7,8 @@ from typing import Any, Self
 import aiohttp
 from multidict import CIMultiDictProxy
 
+from tests.harness.documented import documented
+
 EXAMPLE: dict[str, Any] = {
     "executionId": "aa97b177-9383-4934-8543-0f91a7a0283a",
     "metrics": [
@@ -71,11 +73,13 @@ class Client:
     def __init__(self, url: str, resource_group: str = "default", **headers: str) -> None:
         """Take the gateway's URL, and headers that every request gets."""
         self._url = url + "/lm/metrics"
-        self._headers = {"AI-Resource-Group": resource_group} | headers
+        self.headers = {"AI-Resource-Group": resource_group} | headers
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(auto_decompress=False)
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False, skip_auto_headers=("Accept-Encoding",)
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -85,15 +89,18 @@ class Client:
     async def request(self, method: str, **arguments: Any) -> Answer:
         """Send any request; arguments are aiohttp's, `headers` replace the usual ones."""
         assert self._session is not None
-        arguments.setdefault("headers", self._headers)
+        arguments.setdefault("headers", self.headers)
         url = arguments.pop("url", self._url)
         async with self._session.request(method, url, **arguments) as response:
-            return Answer(response.status, response.headers, await response.read())
+            answer = Answer(response.status, response.headers, await response.read())
+        # Whatever a test is about: no answer is other than documented.
+        documented().kind(method, response.url.path, answer.status, answer.headers, answer.body)
+        return answer
 
     async def patch(self, body: Any, **headers: str) -> Answer:
         """Send an update: a JSON value, or bytes as they are."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        every = self._headers | {"Content-Type": "application/json"} | headers
+        every = self.headers | {"Content-Type": "application/json"} | headers
         return await self.request("PATCH", data=data, headers=every)
 
     async def accepted(self, body: Any) -> None:

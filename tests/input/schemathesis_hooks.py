@@ -21,7 +21,8 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     schema can say that. So of two the one that is right is left out: else whatever is wrong with
     a request would be refused for having both, and no test would be left of what it tests.
     """
-    if case.operation.label != "GET /v2/lm/metrics" or not isinstance(case.query or {}, dict):
+    finds = ("GET /v2/lm/metrics", "HEAD /v2/lm/metrics")
+    if case.operation.label not in finds or not isinstance(case.query or {}, dict):
         return
     query = dict(case.query or {})
     if "executionIds" in query and "$filter" in query:

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from ingest.contract.message import resource_key
 from ingest.runtime.database import DATABASE_ERRORS, open_client, prepare_database, why_away
+from ingest.runtime.interrupt import EXIT_INTERRUPTED, stopped_by_signals
 from ingest.runtime.logs import start_logging
 from ingest.runtime.process import EXIT_FAILED, exit_now, settings_or_exit
+from ingest.runtime.progress import Progress
 from ingest.runtime.settings import DatabaseSettings
 from worker.compaction.store import CompactionStore
-from worker.interrupt import EXIT_INTERRUPTED, stopped_by_signals
-from worker.progress import Progress
 
 _DATABASE_TIMEOUT_S = 10.0
 # What the server takes for a group of segments, and for the hidden segments of a whole resource.

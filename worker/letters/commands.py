@@ -14,15 +14,15 @@ import uvloop
 from rich.console import Console
 
 from ingest.runtime.broker import BrokerError
+from ingest.runtime.interrupt import EXIT_INTERRUPTED, stopped_by_signals
 from ingest.runtime.logs import start_logging
 from ingest.runtime.process import EXIT_FAILED, exit_now, settings_or_exit
+from ingest.runtime.progress import Progress
 from ingest.runtime.settings import BrokerSettings
-from worker.interrupt import EXIT_INTERRUPTED, stopped_by_signals
 from worker.letters.letter import Filter, Letter
 from worker.letters.replay import Tally, drop, replay
 from worker.letters.view import LetterTable, json_line, show_lines
 from worker.letters.walk import Walk, begin_walk
-from worker.progress import Progress
 
 # Letters that a table lists unless told otherwise. Its summary counts all.
 LIST_LIMIT = 1000

@@ -20,9 +20,9 @@ from ingest.runtime.broker import (
     QueueRefusedError,
     broker_errors,
 )
+from ingest.runtime.progress import Progress
 from worker.letters.letter import Filter, Letter
 from worker.letters.walk import WINDOW, Walk
-from worker.progress import Progress
 
 # A broker in alarm, or one without a majority, confirms nothing.
 CONFIRM_TIMEOUT_S = 15.0

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ingest.contract.compression import decompress
+from ingest.runtime.printable import hexdump, printable, shortened, size
 from worker.letters.letter import Letter
-from worker.letters.printable import hexdump, printable, shortened, size
 
 # Below this width a letter takes some lines of a table with two columns.
 _WIDE_COLUMNS = 150

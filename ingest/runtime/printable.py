@@ -1,7 +1,7 @@
 """Text from outside made safe for a terminal, and bytes made visible.
 
-A dead letter holds what clients sent. Written as it is, it could move the cursor, change what is
-shown, or have some terminals run things.
+Dead letters and answers hold what somebody sent. Written as it is, it could move the cursor, change
+what is shown, or have some terminals run things.
 """
 
 from collections.abc import Iterator

@@ -5,7 +5,14 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bar
 
 _LINE_INTERVAL_S = 5.0
@@ -29,7 +36,7 @@ class Progress:
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=None),
-                MofNCompleteColumn(),
+                DownloadColumn() if what == "bytes" else MofNCompleteColumn(),
                 TimeRemainingColumn(compact=True),
                 console=console,
                 transient=True,
@@ -48,10 +55,11 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def show(self, seen: int, total: int) -> None:
-        """Show that so many of so many have been looked at."""
+    def show(self, seen: int, total: int | None) -> None:
+        """Show that so many of so many are done; None if nobody knows how many there will be."""
         if self._bar is not None:
             self._bar.update(self._task, completed=seen, total=total)
         elif time.monotonic() >= self._line_at:
             self._line_at = time.monotonic() + _LINE_INTERVAL_S
-            self._console.print(f"{self._verb}: {seen:,} of {total:,} {self._what}")
+            of = "" if total is None else f" of {total:,}"
+            self._console.print(f"{self._verb}: {seen:,}{of} {self._what}")

@@ -1,0 +1,1 @@
+"""`python -m ingest send` and `query`, as scripts and people run them."""
