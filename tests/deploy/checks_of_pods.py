@@ -30,6 +30,8 @@ _SECRET_VALUES = {
         "?replicaSet=metrics-mongodb&ssl=false"
     ),
 }
+# And for any other secret's.
+UNKNOWN = "c2VjcmV0"
 _INTERPOLATED = re.compile(r"\$\(([A-Za-z0-9_]+)\)")
 
 
@@ -131,7 +133,7 @@ def environment_of(pod: Pod, objects: list[Object]) -> dict[str, str]:
         environment |= config["data"]
     for variable in pod.container.get("env", ()):
         if "valueFrom" in variable:
-            value = _SECRET_VALUES.get(variable["name"], "c2VjcmV0")
+            value = _SECRET_VALUES.get(variable["name"], UNKNOWN)
         else:
             # As Kubernetes does it: by what stands before, and what is unknown stays as it is.
             known = dict(environment)

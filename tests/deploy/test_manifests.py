@@ -1,7 +1,7 @@
 """The manifests, as they are rendered: what schemas and our own checks say of them.
 
-No cluster has seen them. So every check is shown to see something, too: each mutation breaks what is
-there, and must be complained of.
+No cluster has seen them. So every check is shown to see something, too: each mutation breaks what
+is there, and must be complained of.
 """
 
 from collections.abc import Callable, Iterable, Iterator

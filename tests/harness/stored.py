@@ -20,14 +20,16 @@ class UnreadableError(Exception):
     """A GET was answered with neither 200 nor 404."""
 
 
-async def stored_by_get(url: str, executions: list[str]) -> Found:
-    """Return what a gateway shows of some executions.
+async def stored_by_get(url: str, executions: list[str], *, token: str = "") -> Found:
+    """Return what a gateway shows of some executions, to whoever has the token.
 
     Raises:
         UnreadableError, aiohttp.ClientError, TimeoutError: it does not show it now.
     """
     found: Found = {}
     headers = {"AI-Resource-Group": RESOURCE_GROUP}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     async with aiohttp.ClientSession(headers=headers) as session:
         for start in range(0, len(executions), _IDS_PER_QUERY):
             ids = ",".join(executions[start : start + _IDS_PER_QUERY])
