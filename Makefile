@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run demo test chaos fuzz check lint fmt up down lock clean
+.PHONY: help run demo test chaos fuzz image check lint fmt up down lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ fuzz: $(READY) ## Fuzz the parsers byte by byte, then a live gateway (FUZZ_SECON
 	@$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/input --timeout 0 $(ARGS)
 
+image: $(READY) ## Build the image without Docker (buildah, debootstrap; root), and run both its commands
+	@$(BIN)/python -m deploy.image
+
 check: lint test ## Do what CI does: formatting, lint, types, import rules, tests
 
 lint: $(READY) ## Check formatting, lint, types and import rules only
@@ -60,8 +63,8 @@ down: $(READY) ## Stop what `make up` started
 	@$(BIN)/python -m deploy.local down
 
 lock: $(READY) ## Lock the newest versions of all dependencies that pyproject.toml allows
-	@$(COMPILE) --upgrade --output-file deploy/requirements.lock
-	@$(COMPILE) --upgrade --extra local --extra test --constraint deploy/requirements.lock \
+	@$(COMPILE) --upgrade --extra tracing --output-file deploy/requirements.lock
+	@$(COMPILE) --upgrade --extra tracing --extra local --extra test --constraint deploy/requirements.lock \
 		--output-file deploy/requirements-dev.lock
 
 clean: ## Remove what was built, the virtual environment and all data in .local

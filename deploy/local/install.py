@@ -91,6 +91,13 @@ def install_promtool() -> None:
         require_promtool()
 
 
+def install_builders() -> None:
+    """Install what builds an image without an engine. Raises InstallError if that fails."""
+    for program in ("buildah", "debootstrap"):
+        if not shutil.which(program):
+            _install(program, program, "build the image with docker build")
+
+
 def install_missing(environment: Mapping[str, str]) -> None:
     """Install the servers that are not there, unless the environment names ones to use instead.
 
