@@ -221,3 +221,9 @@ class ProcessSettings(BrokerSettings):
 
     mongodb_url: str = _mongodb_url()
     mongodb_database: str = _mongodb_database()
+    traces_url: str = setting(
+        "TRACES_URL",
+        HTTP_URL,
+        "",
+        about="Where spans are sent (OTLP over HTTP, `…/v1/traces`); empty: no traces.",
+    )

@@ -30,6 +30,8 @@ def default(field: Field[Any]) -> str:
         return "required"
     if (condition := field.metadata["required_when"]) is not None:
         return f"required with `{condition.variable}={condition.value}`"
+    if field.default == "":
+        return "empty"
     return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
 
 
