@@ -184,6 +184,7 @@ def _check_processes(image: Unpacked, urls: dict[str, str], folder: Path) -> Non
         for process, ops_port in ((processes["ingest"], gateway), (processes["worker"], worker)):
             _await_ready(process, ops_port)
         _send_example(f"http://{LOOPBACK}:{port}")
+        image.run_python("import ingest.traced, worker.traced")  # by the extra `tracing`
         image.run(urls, "worker", "compact")
         image.run(urls, "worker", "dead-letters", "list")
         print("  both commands: an update went through; compact and dead-letters run")
