@@ -17,7 +17,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run demo test chaos fuzz bench bench-peers profile check lint fmt up down lock clean
+.PHONY: help run demo test chaos fuzz bench bench-peers profile image check lint fmt up down lock \
+	clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +51,9 @@ bench-peers: $(READY) $(MLFLOW)/.ready ## Measure against an MLflow tracking ser
 profile: $(READY) ## Profile gateway and worker under load (ARGS="--metrics 100 --saturate")
 	@$(BIN)/python -m tests.bench.profile $(ARGS)
 
+image: $(READY) ## Build the image without Docker (buildah, debootstrap; root), and run both its commands
+	@$(BIN)/python -m deploy.image
+
 check: lint test ## Do what CI does: formatting, lint, types, import rules, tests
 
 lint: $(READY) ## Check formatting, lint, types and import rules only
@@ -70,9 +74,9 @@ down: $(READY) ## Stop what `make up` started
 	@$(BIN)/python -m deploy.local down
 
 lock: $(READY) ## Lock the newest versions of all dependencies that pyproject.toml allows
-	@$(COMPILE) --upgrade --output-file deploy/requirements.lock pyproject.toml
-	@$(COMPILE) --upgrade --extra local --extra test --constraint deploy/requirements.lock \
-		--output-file deploy/requirements-dev.lock pyproject.toml
+	@$(COMPILE) --upgrade --extra tracing --output-file deploy/requirements.lock pyproject.toml
+	@$(COMPILE) --upgrade --extra tracing --extra local --extra test \
+		--constraint deploy/requirements.lock --output-file deploy/requirements-dev.lock pyproject.toml
 	@echo mlflow | $(COMPILE) --upgrade --output-file deploy/requirements-mlflow.lock -
 
 clean: ## Remove what was built, the virtual environment and all data in .local

@@ -122,6 +122,7 @@ def _failure(error: Exception, request_id: str) -> RequestError:
     if isinstance(error, RequestError):
         failure = error
     elif isinstance(error, DATABASE_ERRORS):
+        telemetry.DATABASE_FAILURES.labels(type(error).__name__).inc()
         reason = f"{type(error).__name__}: {error}"[:300]
         log.warning("the database failed", extra={"requestId": request_id, "reason": reason})
         failure = RequestError(Error.DATABASE_AWAY, retry_after_s=1)

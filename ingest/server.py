@@ -32,6 +32,7 @@ from ingest.rate import RateLimit
 from ingest.read import ReadBudgets, Reader
 from ingest.runtime.database import DATABASE_ERRORS, open_client, prepare_database, why_away
 from ingest.runtime.operations import operations_server
+from ingest.runtime.tracing import tracing_from
 from ingest.sequence import SequenceSource
 from ingest.settings import GatewaySettings
 from ingest.store import Store
@@ -82,6 +83,7 @@ class Gateway:
             self._unseen,
             secrets.token_bytes(_ORIGIN_BYTES),
         )
+        self._tracing = tracing_from(settings.traces_url, "ingest", settings.traces_percent)
         self._access = access_from(settings)
         # What was never reached; afterwards a loss is answered with 503, not by going away:
         # all gateways lose a broker together.
@@ -117,6 +119,8 @@ class Gateway:
             self._draining = True
             log.info("draining", extra={"timeout_s": settings.drain_timeout_s})
         self._client.close()
+        if self._tracing is not None:
+            await self._tracing.close()
         log.info("stopped")
 
     @asynccontextmanager
@@ -183,13 +187,20 @@ class Gateway:
             settings.max_receiving_bytes,
             telemetry.RECEIVING_BYTES,
         )
-        update = UpdateEndpoint(
+        tracing = self._tracing
+        update: Endpoint = UpdateEndpoint(
             UpdateParser(settings.max_custom_info_value_chars),
             BodyReader(settings.max_body_bytes, receiving, settings.body_timeout_s),
             self._publisher,
             self._sequences,
             settings.max_message_bytes,
+            None if tracing is None else tracing.traceparent,
         )
+        if tracing is not None:
+            # Here, since it imports OpenTelemetry, which need not be installed.
+            from ingest.traced import TracedEndpoint  # noqa: PLC0415
+
+            update = TracedEndpoint(update, tracing)
         timeout_s = settings.read_wait_s + READ_TIMEOUT_S
         query = QueryEndpoint(reader, timeout_s)
         deletion = DeletionEndpoint(self._store, reader, self._sequences, self._unseen, timeout_s)

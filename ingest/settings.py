@@ -227,6 +227,12 @@ class GatewaySettings(ProcessSettings):
         5.0,
         about="How long a read waits for the updates this gateway accepted before it.",
     )
+    traces_percent: int = setting(
+        "INGEST_TRACES_PERCENT",
+        integer(0, 100),
+        1,
+        about="Updates that are traced, of those whose client says nothing of it (`traceparent`).",
+    )
     drain_timeout_s: float = setting(
         "INGEST_DRAIN_TIMEOUT_S",
         seconds(0, 600),

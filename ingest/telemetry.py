@@ -98,6 +98,9 @@ WORKING_QUEUES = Gauge(
 BROKER_CONNECTED = Gauge(
     "ingest_broker_connected", "1 while updates can be published, 0 while the breaker is open."
 )
+DATABASE_FAILURES = Counter(
+    "ingest_database_failures", "Requests that failed with the database, by its error.", ["kind"]
+)
 READS = Gauge("ingest_reads", "Reads that are being answered.")
 READING_BYTES = Gauge("ingest_reading_bytes", "Bytes of stored points that large reads hold.")
 WAITING_READS = Gauge("ingest_waiting_reads", "Reads that wait for accepted updates.")

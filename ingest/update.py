@@ -1,5 +1,6 @@
 """PATCH: parse an update, publish it, and answer 204 once the broker has confirmed it."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -7,7 +8,7 @@ from aiohttp.web_request import BaseRequest
 
 from ingest.body import BodyReader, is_small
 from ingest.budget import Hold
-from ingest.contract.message import encode_entry, resource_key
+from ingest.contract.message import add_traceparent, encode_entry, resource_key
 from ingest.contract.parse import (
     InvalidUpdateError,
     MalformedBodyError,
@@ -47,12 +48,15 @@ class UpdateEndpoint:
         publisher: Publisher,
         sequences: SequenceSource,
         max_message_bytes: int,
+        traceparent: Callable[[], str | None] | None = None,
     ) -> None:
+        """Make the endpoint; with traces, `traceparent` tells where the request's goes on."""
         self._parser = parser
         self._bodies = bodies
         self._publisher = publisher
         self._sequences = sequences
         self._max_message_bytes = max_message_bytes
+        self._traceparent = traceparent
 
     async def __call__(self, request: BaseRequest, request_id: str) -> web.StreamResponse:
         """Answer one request."""
@@ -92,6 +96,8 @@ class UpdateEndpoint:
         fits = len(body) <= max_bytes
         parts = [body] if fits else split_resource(resource, sequence, max_bytes)
         entries = [encode_entry(sequence, request_id, group, part) for part in parts]
+        if self._traceparent is not None and (traceparent := self._traceparent()) is not None:
+            entries = [add_traceparent(entry, traceparent) for entry in entries]
         return _Update(resource_key(group, resource["executionId"]), sequence, entries)
 
     def _parse(self, body: bytes, details: list[str]) -> dict[str, Any]:

@@ -9,15 +9,20 @@ are still refused entry by entry; an entry that is refused alone becomes a dead 
 import asyncio
 import logging
 import time
+from typing import TYPE_CHECKING
 
 from ingest.runtime.backoff import backoff_s
 from ingest.runtime.broker import BrokerError
+from ingest.runtime.tracing import Tracing
 from worker import telemetry
 from worker.backlog import Delivery
 from worker.compaction.background import Compactor
 from worker.dead_letters import DeadLetterLimit, DeadLetterPublisher
 from worker.prepare import NONSENSE, DeadLetter, Unit, decode, prepare
 from worker.store import RefusedError, Store, TryLaterError
+
+if TYPE_CHECKING:
+    from worker.traced import BatchSpans
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +39,13 @@ class Applier:
         dead_letters: DeadLetterPublisher,
         limit: DeadLetterLimit,
         compactor: Compactor,
+        tracing: Tracing | None = None,
     ) -> None:
         self._store = store
         self._compactor = compactor
         self._dead_letters = dead_letters
         self._limit = limit
+        self._tracing = tracing
 
     async def apply(self, batch: list[Delivery]) -> None:
         """Apply a batch and ack its deliveries. Ends when all is stored or dead-lettered.
@@ -47,6 +54,7 @@ class Applier:
             GaveUpError: too many entries would be dead letters. Nothing was acked.
         """
         started = time.perf_counter()
+        spans = None if self._tracing is None else _spans(self._tracing, batch)
         units: list[Unit] = []
         dead: list[DeadLetter] = []
         for delivery in batch:
@@ -62,6 +70,8 @@ class Applier:
             await self._publish(dead)
         for delivery in batch:
             await delivery.ack()
+        if spans is not None:
+            spans.end()
         if entries:
             _report(units, entries, time.perf_counter() - started)
 
@@ -121,6 +131,13 @@ class Applier:
                 await _pause(failures, "dead letters were not confirmed", error)
             else:
                 return
+
+
+def _spans(tracing: Tracing, batch: list[Delivery]) -> "BatchSpans":
+    # Here, since it imports OpenTelemetry, which need not be installed.
+    from worker.traced import BatchSpans  # noqa: PLC0415
+
+    return BatchSpans(tracing, (delivery.body for delivery in batch))
 
 
 async def _pause(failures: int, what: str, error: Exception) -> None:

@@ -6,6 +6,7 @@ import logging
 from ingest.runtime.database import open_client
 from ingest.runtime.operations import operations_server
 from ingest.runtime.process import leaves
+from ingest.runtime.tracing import tracing_from
 from worker.apply import Applier
 from worker.backlog import Backlog, BatchLimits, Delivery
 from worker.compaction.background import Compactor
@@ -48,11 +49,13 @@ class Worker:
             CompactionStore(self._client[settings.mongodb_database]),
             settings.compact_after_segments,
         )
+        self._tracing = tracing_from(settings.traces_url, "worker", 0)
         self._applier = Applier(
             self._store,
             DeadLetterPublisher(settings.amqp_url),
             DeadLetterLimit(settings.max_dead_letter_percent),
             self._compactor,
+            self._tracing,
         )
         self._prepared = False
         self._draining = False
@@ -79,6 +82,8 @@ class Worker:
                 log.error("stopped working", extra={"reason": self._gave_up})
                 await stop.wait()
         self._client.close()
+        if self._tracing is not None:
+            await self._tracing.close()
         log.info("stopped")
 
     async def _work(self, stop: asyncio.Event) -> None:

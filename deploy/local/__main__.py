@@ -5,16 +5,22 @@ import sys
 from collections.abc import Callable
 
 from deploy.local.demo import DemoError, demo
-from deploy.local.install import InstallError, install_browser, install_missing
+from deploy.local.install import (
+    InstallError,
+    install_browser,
+    install_missing,
+    install_promtool,
+)
 from deploy.local.run import RunError, run
 from deploy.local.server import ServerError
 from deploy.local.servers import down, up
 
 
 def setup() -> int:
-    """Install what is missing for the tests: servers, which they start, and a browser."""
+    """Install what is missing for the tests: servers, which they start, a browser, and promtool."""
     install_missing({})
     install_browser()
+    install_promtool()
     return 0
 
 

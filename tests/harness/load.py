@@ -33,14 +33,19 @@ class Load:
         most: int = 10_000_000,
         pace_s: float = 0.0,
         pause_s: float = 0.05,
+        token: str = "",
     ) -> None:
-        """Prepare a load; connections wait `pace_s` after an answer, `pause_s` after a failure."""
+        """Prepare a load; connections wait `pace_s` after an answer, `pause_s` after a failure.
+
+        With a `token`, updates carry it.
+        """
         self.ledger = Ledger()
         self.sent = 0
         self.slowest_s = 0.0
         # Answers that are neither 204 nor an invitation to send again: there should be none.
         self.surprises: list[str] = []
         self._urls = [url + "/lm/metrics" for url in urls]
+        self._headers = _HEADERS | ({"Authorization": f"Bearer {token}"} if token else {})
         self._connections = connections
         self.executions = [f"execution-{number}" for number in range(executions)]
         self._points = points
@@ -107,7 +112,7 @@ class Load:
     async def _send(self, session: aiohttp.ClientSession, body: bytes) -> Outcome:
         url = self._random.choice(self._urls)
         try:
-            async with session.patch(url, data=body, headers=_HEADERS) as answer:
+            async with session.patch(url, data=body, headers=self._headers) as answer:
                 content = await answer.read()
         except (aiohttp.ClientError, TimeoutError):
             return Outcome.UNANSWERED

@@ -37,6 +37,7 @@ class Service:
         self.environment = environment | {ops: str(self.ops_port)}
         name = f"{module}-{self.ops_port}"
         self.process = Process(name, folder / f"{name}.log", folder / f"{name}.pid.json")
+        self.python_path = str(ROOT)
         self._module = module
         self._starts = 0
 
@@ -45,7 +46,7 @@ class Service:
         clean = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
         self.process.start(
             [sys.executable, "-m", self._module],
-            clean | {"PYTHONPATH": str(ROOT)} | self.environment,
+            clean | {"PYTHONPATH": self.python_path} | self.environment,
             append_log=self._starts > 0,
         )
         self._starts += 1

@@ -20,14 +20,16 @@ class UnreadableError(Exception):
     """A GET was answered with neither 200 nor 404."""
 
 
-async def stored_by_get(url: str, executions: list[str]) -> Found:
-    """Return what a gateway shows of some executions.
+async def stored_by_get(url: str, executions: list[str], *, token: str = "") -> Found:
+    """Return what a gateway shows of some executions, to whoever has the token.
 
     Raises:
         UnreadableError, aiohttp.ClientError, TimeoutError: it does not show it now.
     """
     found: Found = {}
     headers = {"AI-Resource-Group": RESOURCE_GROUP}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     async with aiohttp.ClientSession(headers=headers) as session:
         for start in range(0, len(executions), _IDS_PER_QUERY):
             ids = ",".join(executions[start : start + _IDS_PER_QUERY])
@@ -42,7 +44,10 @@ async def stored_by_get(url: str, executions: list[str]) -> Found:
 
 
 def stored_in_database(url: str, name: str) -> Found:
-    """Return what lies in the database, unmerged: what was written twice is there twice."""
+    """Return what lies in the database, unmerged: what was written twice is there twice.
+
+    In a snapshot, or else what compaction replaces meanwhile would be seen before and after.
+    """
     found: Found = {}
 
     def note(key: str, section: str, items: list[dict[str, Any]]) -> None:
@@ -50,13 +55,16 @@ def stored_in_database(url: str, name: str) -> Found:
         if resource_group == RESOURCE_GROUP:
             found.setdefault(execution_id, []).extend(items_of({section: items}))
 
-    with MongoClient[dict[str, Any]](url) as client:
+    with (
+        MongoClient[dict[str, Any]](url) as client,
+        client.start_session(snapshot=True) as session,
+    ):
         database = client[name]
-        for segment in database[SEGMENTS].find():
+        for segment in database[SEGMENTS].find(session=session):
             for _, points in segment_runs(segment):
                 note(segment["resource"], "metrics", points)
         for collection, section in ((TAGS, "tags"), (CUSTOM_INFO, "customInfo")):
-            for named in database[collection].find():
+            for named in database[collection].find(session=session):
                 item = {"name": named["name"], "value": named["entry"]["value"]}
                 note(named["resource"], section, [item])
     return found

@@ -1,0 +1,1 @@
+"""What is in deploy/: rendered, checked, and as far as possible run."""

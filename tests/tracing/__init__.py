@@ -1,0 +1,1 @@
+"""Traces: one from the request through the message to the write."""
