@@ -19,13 +19,14 @@ _SEND = """\
 Send updates to a gateway and wait until all are accepted. The input is JSON lines with a
 MetricResource each, or one JSON document: a MetricResource, an array of them, or what query
 printed. Updates of one execution share requests as far as the limits allow, in their order; one
-that exceeds them is sent in parts. A metric without timestamp gets the time at which it was read,
-so that sending it again changes nothing. What the gateway invites to repeat, and what broken
-connections leave open, is repeated."""
+that exceeds them is sent in parts. What the gateway invites to repeat, and what broken connections
+leave open, is repeated; a metric without timestamp gets the time at which it was read, so that this
+makes no second point."""
 _SEND_CODES = """\
-exit codes: 0 all accepted; 1 the gateway could not be reached or gave no useful answer in time:
-some are left, send all again; 2 wrong arguments or environment; 3 some were refused, the others are
-accepted, or the gateway refuses everything (token, resource group, URL); 130 interrupted."""
+exit codes: 0 all accepted; 1 the gateway could not be reached or gave no useful answer in time, and
+some are left: if all metrics have timestamps, send everything again; 2 wrong arguments or
+environment; 3 some were refused, the others are accepted, or the gateway refuses everything (token,
+resource group, URL); 130 interrupted."""
 _QUERY = """\
 Find executions and print their metrics, tags and custom info: as a table on a terminal, else the
 JSON that the gateway sends, as it comes."""
