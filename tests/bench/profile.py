@@ -5,8 +5,9 @@
 By default at the highest rate at which the queue does not grow; with --saturate as fast as the
 gateway answers. Writes `.local/profile-gateway.txt` and `-worker.txt`, collapsed stacks, and `.svg`
 flame graphs, and prints the functions with most time of their own and with what they call. Only
-threads that hold the interpreter's lock count: py-spy takes some that wait for running ones on recent
-kernels. py-spy needs the right to look into other processes: root, or `kernel.yama.ptrace_scope` 0.
+threads that hold the interpreter's lock count: on recent kernels py-spy takes some that wait for
+running ones. py-spy needs the right to look into other processes: root, or
+`kernel.yama.ptrace_scope` 0.
 """
 
 import argparse
