@@ -65,6 +65,7 @@ def main() -> int:
 def _profile(rig: Rig, mix: Mix, seconds: int, *, full: bool) -> None:
     with pipeline(rig, "profile") as ours, ThreadPoolExecutor(max_workers=1) as pool:
         services = {"gateway": ours.gateway, "worker": ours.worker}
+        rig.report.begin("profile", "Profile")
         duration_s = _WARM_UP_S + 2 * (seconds + _MARGIN_S)
         recording = pool.submit(_record_all, rig, services, seconds)
         rig.say(f"profile: {mix}, {duration_s} s of load")

@@ -68,7 +68,6 @@ def measure(rig: Rig) -> None:
                 )
                 _measure_round(rig, site, mix, messages, rates)
             _report(rig, mix, rates)
-    rig.remark_on_generator("drain")
 
 
 def _fill(rig: Rig, gateway: Gateway, site: Site, mix: Mix) -> list[bytes]:

@@ -66,7 +66,6 @@ def measure(rig: Rig) -> None:
                     rates.textbook.append(_measure_textbook(rig, ours.site, peers, mix))
                     rates.direct.append(_measure_direct(rig, ours.site, peers, mix))
             _report(rig, mix, rates)
-    rig.remark_on_generator("stored")
 
 
 def _measure_ours(rig: Rig, ours: Pipeline, mix: Mix) -> float:
