@@ -1,5 +1,7 @@
 """`make bench`: measure everything, print one table, write `.local/bench.json`.
 
+Sections that are not measured stay in that file as they are, each with its own machine and commit.
+
     python -m tests.bench [--quick] [SECTION ...]
 
 Only sections with these names, or all but those that need more than this machine has anyway. Exit
@@ -22,6 +24,7 @@ from tests.bench.catalogue import SECTIONS, Section
 from tests.bench.rig import Rig, plain_console, rig_in
 
 RESULT = Path(".local/bench.json")
+RESULT_OF_QUICK = Path(".local/bench-quick.json")
 # Others that use more of the machine than this spoil the figures.
 _QUIET_SHARE = 0.1
 
@@ -61,8 +64,9 @@ def _arguments() -> tuple[list[Section], bool]:
 def _run(sections: list[Section], rig: Rig, console: Console) -> int:
     began = time.monotonic()
     report, failed = rig.report, False
-    if report.machine["busy_before"] > _QUIET_SHARE:
-        report.remark(f"others used {report.machine['busy_before']:.0%} of the machine's cores")
+    busy = report.machine["busy_before"]
+    if busy > _QUIET_SHARE:
+        rig.say(f"others use {busy:.0%} of this machine's cores: the figures will mean little")
     try:
         for section in sections:
             report.begin(section.name, section.title)
@@ -71,13 +75,17 @@ def _run(sections: list[Section], rig: Rig, console: Console) -> int:
             except Exception as error:  # noqa: BLE001 - whatever it is, the other sections go on
                 failed = True
                 console.print_exception()
-                report.remark(f"{section.name}: FAILED, {type(error).__name__}: {error}")
+                report.remark(f"FAILED, {type(error).__name__}: {error}")
             else:
                 report.remark_on_missing(section.name)
+            rig.remark_on_generator()
     finally:
-        report.write(RESULT)
+        result = RESULT_OF_QUICK if rig.quick else RESULT
+        report.write(result)
         report.show(console, time.monotonic() - began)
-    console.print(f"all of it, with every round and the machine: {RESULT}")
+        if busy > _QUIET_SHARE:
+            rig.say(f"- others used {busy:.0%} of this machine's cores before it began")
+    console.print(f"all of it, with every round and the machine: {result}")
     return 1 if failed else 0
 
 

@@ -54,9 +54,7 @@ def running(folder: Path) -> Iterator[MLflow]:
     Raises:
         MLflowError: it is not installed or does not come up.
     """
-    program = ENVIRONMENT.absolute() / "bin" / "mlflow"
-    if not program.exists():
-        raise MLflowError("MLflow is not installed: run make bench-peers")
+    program = _program()
     port = choose_port()
     process = Process("mlflow", folder / "mlflow.log", folder / "mlflow.pid.json")
     command = [
@@ -77,12 +75,22 @@ def running(folder: Path) -> Iterator[MLflow]:
 
 
 def version() -> str:
-    """Return the version that is installed."""
-    program = ENVIRONMENT / "bin" / "mlflow"
+    """Return the version that is installed.
+
+    Raises:
+        MLflowError: none is.
+    """
     done = subprocess.run(
-        [program, "--version"], capture_output=True, text=True, check=True, timeout=_TIMEOUT_S
+        [_program(), "--version"], capture_output=True, text=True, check=True, timeout=_TIMEOUT_S
     )
     return done.stdout.split()[-1]
+
+
+def _program() -> Path:
+    program = ENVIRONMENT.absolute() / "bin" / "mlflow"
+    if not program.exists():
+        raise MLflowError("MLflow is not installed: run make bench-peers")
+    return program
 
 
 def _is_ready(port: int) -> bool:

@@ -5,8 +5,8 @@
 By default at the highest rate at which the queue does not grow; with --saturate as fast as the
 gateway answers. Writes `.local/profile-gateway.txt` and `-worker.txt`, collapsed stacks, and `.svg`
 flame graphs, and prints the functions with most time of their own and with what they call. Only
-threads that hold the interpreter's lock count: py-spy takes some that wait for running ones on
-recent kernels. py-spy needs the right to look into other processes: root, or
+threads that hold the interpreter's lock count: on recent kernels py-spy takes some that wait for
+running ones. py-spy needs the right to look into other processes: root, or
 `kernel.yama.ptrace_scope` 0.
 """
 
@@ -65,6 +65,7 @@ def main() -> int:
 def _profile(rig: Rig, mix: Mix, seconds: int, *, full: bool) -> None:
     with pipeline(rig, "profile") as ours, ThreadPoolExecutor(max_workers=1) as pool:
         services = {"gateway": ours.gateway, "worker": ours.worker}
+        rig.report.begin("profile", "Profile")
         duration_s = _WARM_UP_S + 2 * (seconds + _MARGIN_S)
         recording = pool.submit(_record_all, rig, services, seconds)
         rig.say(f"profile: {mix}, {duration_s} s of load")

@@ -40,71 +40,86 @@ class Figure:
 
 
 @dataclass(slots=True)
-class Report:
-    """What a run has found so far."""
-
-    machine: dict[str, Any]
+class _Section:
+    title: str
     figures: dict[str, Figure] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
-    _titles: dict[str, str] = field(default_factory=dict)
 
-    def begin(self, section: str, title: str) -> None:
+
+class Report:
+    """What a run has found so far, section by section."""
+
+    def __init__(self, machine: dict[str, Any]) -> None:
+        """Begin a report of figures that are measured on a machine: see `machine.describe`."""
+        self.machine = machine
+        self._sections: dict[str, _Section] = {}
+        self._current = _Section("")
+
+    def begin(self, name: str, title: str) -> None:
         """Begin a section; the keys of its figures begin with its name and a dot."""
-        self._titles[section] = title
+        self._current = self._sections[name] = _Section(title)
 
     def add(self, key: str, what: str, unit: str, rounds: Sequence[float]) -> None:
-        """Add a figure."""
-        self.figures[key] = Figure(key, what, unit, tuple(rounds))
+        """Add a figure to the section."""
+        self._current.figures[key] = Figure(key, what, unit, tuple(rounds))
 
     def compare(self, key: str, what: str, one: Sequence[float], other: Sequence[float]) -> None:
         """Add the ratio of two figures, round by round."""
         self.add(key, what, "ratio", ratios(one, other))
 
     def remark(self, text: str) -> None:
-        """Note what a reader of the figures must know."""
-        self.remarks.append(text)
+        """Note what a reader of the section's figures must know."""
+        self._current.remarks.append(text)
 
-    def remark_on_missing(self, section: str) -> None:
-        """Note which targets of a section that was measured have no figure."""
+    def remark_on_missing(self, name: str) -> None:
+        """Note which targets of a section have no figure."""
         for key in TARGETS:
-            if key.startswith(f"{section}.") and key not in self.figures:
+            if key.startswith(f"{name}.") and key not in self._current.figures:
                 self.remark(f"there is a target for {key}, but no figure")
 
     def write(self, file: Path) -> None:
-        """Write everything as JSON."""
-        figures = {
-            figure.key: {
-                "what": figure.what,
-                "unit": figure.unit,
-                "value": figure.value,
-                "rounds": figure.rounds,
-                "spread": spread(figure.rounds),
-                "target": str(TARGETS[figure.key]) if figure.key in TARGETS else None,
-                "reached": figure.reached,
+        """Write the sections as JSON; sections of earlier runs stay in the file beside them."""
+        sections = json.loads(file.read_text())["sections"] if file.exists() else {}
+        for name, section in self._sections.items():
+            figures = {key: _described(figure) for key, figure in section.figures.items()}
+            sections[name] = {
+                "title": section.title,
+                "machine": self.machine,
+                "figures": figures,
+                "remarks": section.remarks,
             }
-            for figure in self.figures.values()
-        }
-        whole = {"machine": self.machine, "figures": figures, "remarks": self.remarks}
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+        file.write_text(json.dumps({"sections": sections}, indent=2, ensure_ascii=False) + "\n")
 
     def show(self, console: Console, seconds: float) -> None:
-        """Print the table."""
-        title = f"\n{len(self.figures)} figures in {seconds / 60:.1f} minutes"
+        """Print the table, and the remarks."""
+        count = sum(len(section.figures) for section in self._sections.values())
+        title = f"\n{count} figures in {seconds / 60:.1f} minutes"
         table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
         table.add_column("what", overflow="fold")
         for column in ("figure", "unit", "spread", "to reach", "reached"):
             table.add_column(column, justify="left" if column == "unit" else "right")
-        section = ""
-        for figure in self.figures.values():
-            if (of := figure.key.partition(".")[0]) != section:
-                section = of
-                table.add_section()
-                table.add_row(f"[bold]{self._titles.get(section, section)}[/bold]")
-            table.add_row(*_row(figure), style=_STYLES[figure.reached])
+        for section in self._sections.values():
+            table.add_section()
+            table.add_row(f"[bold]{section.title}[/bold]")
+            for figure in section.figures.values():
+                table.add_row(*_row(figure), style=_STYLES[figure.reached])
         console.print(table)
-        for remark in self.remarks:
-            console.print(f"- {remark}", markup=False)
+        for name, section in self._sections.items():
+            for remark in section.remarks:
+                console.print(f"- {name}: {remark}", markup=False, soft_wrap=True)
+
+
+def _described(figure: Figure) -> dict[str, Any]:
+    return {
+        "what": figure.what,
+        "unit": figure.unit,
+        "value": figure.value,
+        "rounds": figure.rounds,
+        "spread": spread(figure.rounds),
+        "target": str(TARGETS[figure.key]) if figure.key in TARGETS else None,
+        "reached": figure.reached,
+    }
 
 
 _STYLES = {True: "green", False: "red", None: ""}

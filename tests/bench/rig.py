@@ -142,12 +142,12 @@ class Rig:
         self._loads.append(result)
         return result
 
-    def remark_on_generator(self, section: str) -> None:
-        """Say how much of a core the generator took at most in this section."""
+    def remark_on_generator(self) -> None:
+        """Say how much of a core the generator took at most since the last such remark."""
         if self._loads:
             most = max(result.cpu_share for result in self._loads)
             limit = ": it may be the limit" if most > BUSY_SHARE else ""
-            self.report.remark(f"{section}: the generator took up to {most:.0%} of a core{limit}")
+            self.report.remark(f"the generator took up to {most:.0%} of a core{limit}")
             self._loads.clear()
 
 

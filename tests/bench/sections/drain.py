@@ -25,7 +25,8 @@ _ROUNDS = 3
 _WORKERS = (1, 2, 4)
 _MAX_MESSAGES_BYTES = 128_000_000
 _PUBLISH_IN_FLIGHT = 16
-_POLL_S = 0.05
+# A look costs each worker a millisecond.
+_POLL_S = 0.1
 # Of the updates, so many must be left when the rate begins to count.
 _LEAST_SHARE = 0.3
 # Short loads are repeated until there are so many points to drain, or that often.
@@ -67,7 +68,6 @@ def measure(rig: Rig) -> None:
                 )
                 _measure_round(rig, site, mix, messages, rates)
             _report(rig, mix, rates)
-    rig.remark_on_generator("drain")
 
 
 def _fill(rig: Rig, gateway: Gateway, site: Site, mix: Mix) -> list[bytes]:

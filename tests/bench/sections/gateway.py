@@ -50,7 +50,6 @@ def measure(rig: Rig) -> None:
                 rig.say(f"gateway: {mix}, round {number + 1} of {rounds}")
                 _measure_round(rig, mix, (bare, validating), gateway, rates, site)
             _report(rig, mix, rates)
-    rig.remark_on_generator("gateway")
 
 
 def _measure_round(

@@ -58,7 +58,6 @@ def measure(rig: Rig) -> None:
                 times.saturated[99].append(result.p99_ms)
                 ours.await_drained()
             _report(rig, mix, rate, times)
-    rig.remark_on_generator("latency")
 
 
 def _measure_half(rig: Rig, ours: Pipeline, mix: Mix, rate: float, times: _Times) -> None:
@@ -77,7 +76,7 @@ def _measure_half(rig: Rig, ours: Pipeline, mix: Mix, rate: float, times: _Times
     if probing.returncode:
         raise BenchError("the probe of visibility failed")
     if share > _BUSY_SHARE:
-        rig.report.remark(f"latency: {mix}: the client took {share:.0%} of a core")
+        rig.report.remark(f"{mix}: the client took {share:.0%} of a core")
     for percent in (50, 99):
         times.answer[percent].append(1000 * percentile(connections.latencies_s, percent))
         times.visible[percent].append(1000 * percentile(json.loads(output), percent))

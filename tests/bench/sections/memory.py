@@ -28,7 +28,6 @@ def measure(rig: Rig) -> None:
     peaks = _peaks(rig, _LARGE)
     rig.report.add("memory.gateway-200-kb", f"{_LARGE}: gateway", "MB", [peaks["gateway"]])
     rig.report.add("memory.worker-200-kb", f"{_LARGE}: worker", "MB", [peaks["worker"]])
-    rig.remark_on_generator("memory")
 
 
 def _peaks(rig: Rig, mix: Mix) -> dict[str, float]:

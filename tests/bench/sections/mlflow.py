@@ -26,7 +26,6 @@ def measure(rig: Rig) -> None:
         runs = mlflow.create_runs(_RUNS)
         for mix in MIXES:
             _measure_mix(rig, mlflow, runs, ours, mix)
-    rig.remark_on_generator("mlflow")
 
 
 def _measure_mix(rig: Rig, mlflow: MLflow, runs: list[str], ours: Pipeline, mix: Mix) -> None:

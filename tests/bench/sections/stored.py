@@ -5,6 +5,7 @@ Ours and the textbook's are measured at the highest rate at which the queue does
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from ingest.contract.documents import SEGMENTS
 from tests.bench.bodies import Mix
@@ -66,7 +67,6 @@ def measure(rig: Rig) -> None:
                     rates.textbook.append(_measure_textbook(rig, ours.site, peers, mix))
                     rates.direct.append(_measure_direct(rig, ours.site, peers, mix))
             _report(rig, mix, rates)
-    rig.remark_on_generator("stored")
 
 
 def _measure_ours(rig: Rig, ours: Pipeline, mix: Mix) -> float:
@@ -81,10 +81,9 @@ def _measure_ours(rig: Rig, ours: Pipeline, mix: Mix) -> float:
 def _measure_textbook(rig: Rig, site: Site, peers: _Peers, mix: Mix) -> float:
     counts = peers.counts
     before = counts.value
-    measured_s = rig.seconds(_ROUND_S)
-    url = peers.textbook.url
-    rate = steady(rig, url, mix, lambda: counts.value, _WARM_UP_S, measured_s)
-    await_still(lambda: counts.value)
+    times = (_WARM_UP_S, rig.seconds(_ROUND_S))
+    drained = partial(await_still, lambda: counts.value)
+    rate = steady(rig, peers.textbook.url, mix, lambda: counts.value, drained, times)
     _check_documents(rig, site, mix, counts.value - before)
     return rate
 
