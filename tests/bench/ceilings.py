@@ -5,11 +5,10 @@ import time
 from typing import Any, cast
 
 import aiormq
-import orjson
 from pamqp.commands import Basic
 
 from ingest.contract.documents import SEGMENTS
-from ingest.contract.message import CONTENT_TYPE
+from ingest.contract.message import CONTENT_TYPE, decode_message
 from ingest.contract.topology import ROUTING_KEY, UPDATES_EXCHANGE, UPDATES_QUEUE
 from ingest.runtime.database import open_client, prepare_database
 from tests.bench.arithmetic import pieces
@@ -41,7 +40,7 @@ async def purge(site: Site) -> None:
 
 def count_entries(messages: list[bytes]) -> list[int]:
     """Count the updates in each message."""
-    return [len(orjson.loads(message)["entries"]) for message in messages]
+    return [len(decode_message(message).entries) for message in messages]
 
 
 async def publish(
