@@ -83,12 +83,12 @@ class Builder:
 
 
 def base_image(dockerfile: str) -> tuple[str, str]:
-    """Return the one base image that a Dockerfile names, in full, and its release of Debian."""
+    """Return the one base image that a Dockerfile names, as buildah finds it, and its Debian."""
     named = set(re.findall(r"^FROM (\S+)", dockerfile, flags=re.MULTILINE))
     if len(named) != 1:
         raise ImageError(f"the stages have different bases: {named}")
     (name,) = named
-    return f"docker.io/library/{name}", name.rpartition("-")[2]
+    return f"localhost/{name}", name.rpartition("-")[2]
 
 
 def _run(*command: str) -> str:

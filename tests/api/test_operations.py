@@ -8,8 +8,10 @@ from uuid import uuid4
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.local.ports import answers, choose_port
+from deploy.local.process import wait_for
 from tests.harness.client import Client
-from tests.harness.services import Gateway
+from tests.harness.services import READY_DEADLINE_S, Gateway, Site
 
 EXPECTED = {
     "ingest_requests": "counter",
@@ -85,3 +87,14 @@ def test_there_is_nothing_else_on_the_port(gateway: Gateway, path: str) -> None:
         gateway.operations(path)
     refused.value.close()
     assert refused.value.code == 404
+
+
+async def test_requests_that_the_database_fails_are_counted(site: Site) -> None:
+    gateway = site.gateway(MONGODB_URL=f"mongodb://127.0.0.1:{choose_port()}/?replicaSet=rs0")
+    gateway.launch()
+    assert await asyncio.to_thread(wait_for, lambda: answers(gateway.port), READY_DEADLINE_S)
+    async with Client(gateway.url) as client:
+        assert (await client.query(executionIds="some-run")).status == 503
+    kind = "ServerSelectionTimeoutError"
+    counted = await asyncio.to_thread(gateway.metric, "ingest_database_failures_total", kind=kind)
+    assert counted == 1

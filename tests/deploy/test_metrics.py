@@ -1,9 +1,8 @@
 """What is documented of the metrics, alerted on and drawn, is what the processes export."""
 
-import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import ingest.telemetry
 import worker.telemetry
+from deploy.local.mongodb import MongoDB
+from deploy.local.rabbitmq import RabbitMQ
 from tests.deploy.objects import named, overlay
 from tests.deploy.queries import assert_valid, labels_of, metrics_of, promtool
 from tests.deploy.servers import WatchedRabbitMQ
 from tests.docs.test_readme import rows_of
-from tests.harness.client import Client
-from tests.harness.services import ROOT, Site, start_all
+from tests.harness.services import ROOT, Site
 
 README = ROOT / "deploy" / "README.md"
 MONITORING = ROOT / "deploy" / "kubernetes" / "components" / "monitoring"
@@ -58,17 +58,17 @@ class Exported:
         return names
 
 
-@pytest.fixture
-async def exported(site: Site) -> Exported:
+@pytest.fixture(scope="module")
+def exported(
+    broker: RabbitMQ, database: MongoDB, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Exported]:
+    site = Site(broker, database, "exported", tmp_path_factory.mktemp("exported"))
     gateway, worker = site.gateway(), site.worker()
-    await start_all(gateway, worker)
-    async with Client(gateway.url) as client:
-        await client.accepted({"executionId": "some-run", "metrics": [{"name": "a", "value": 1}]})
-        await client.resource("some-run")
-    return Exported(
-        await asyncio.to_thread(gateway.operations, "/metrics"),
-        await asyncio.to_thread(worker.operations, "/metrics"),
-    )
+    gateway.launch()
+    worker.start()
+    gateway.await_ready()
+    yield Exported(gateway.operations("/metrics"), worker.operations("/metrics"))
+    site.close()
 
 
 def labels_by_metric() -> dict[str, tuple[str, ...]]:
@@ -197,6 +197,24 @@ def test_alerts_come_when_they_should_and_only_then(tmp_path: Path) -> None:
     tests = tmp_path / "alerts.yaml"
     tests.write_text(ALERT_TESTS.read_text())
     assert "SUCCESS" in promtool("test", "rules", tests)
+
+
+@pytest.mark.parametrize(
+    "broken", ["vector(1) > 1", 'label_replace(vector(1), "namespace", "n", "", "")']
+)
+def test_an_alert_that_never_comes_or_always_is_noticed(broken: str, tmp_path: Path) -> None:
+    file = write_rules(tmp_path)
+    changed = yaml.safe_load(file.read_text())
+    alerts = [one for group in changed["groups"] for one in group["rules"] if "alert" in one]
+    for alert in alerts:
+        alert["expr"] = broken
+    file.write_text(yaml.safe_dump(changed))
+    tests = tmp_path / "alerts.yaml"
+    tests.write_text(ALERT_TESTS.read_text())
+    with pytest.raises(AssertionError) as failure:
+        promtool("test", "rules", tests)
+    noticed = set(re.findall(r"alertname: (\w+)", str(failure.value)))
+    assert noticed == {alert["alert"] for alert in alerts}
 
 
 def test_every_alert_is_tried_out() -> None:
