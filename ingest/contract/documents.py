@@ -161,12 +161,10 @@ def _cut(runs: Iterable[Run]) -> Iterator[_Piece]:
     yield piece
 
 
-def _cut_run(points: list[Point], first: Key) -> Iterator[tuple[Key, int, bytes]]:
-    """Yield (a lower bound of the keys, number of points, JSON text) for a run or its halves."""
+def _cut_run(points: list[Point], first: Key) -> list[tuple[Key, int, bytes]]:
+    """Return (a lower bound of the keys, number of points, JSON text) for a run or its halves."""
     text = orjson.dumps(points)
     if len(text) <= SEGMENT_MAX_BYTES or len(points) == 1:
-        yield first, len(points), text
-        return
+        return [(first, len(points), text)]
     middle = len(points) // 2
-    yield from _cut_run(points[:middle], first)
-    yield from _cut_run(points[middle:], first)
+    return [*_cut_run(points[:middle], first), *_cut_run(points[middle:], first)]

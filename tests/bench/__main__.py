@@ -81,8 +81,8 @@ def _run(sections: list[Section], rig: Rig, console: Console) -> int:
             rig.remark_on_generator()
     finally:
         result = RESULT_OF_QUICK if rig.quick else RESULT
-        report.write(result)
         report.show(console, time.monotonic() - began)
+        report.write(result)
         if busy > _QUIET_SHARE:
             rig.say(f"- others used {busy:.0%} of this machine's cores before it began")
     console.print(f"all of it, with every round and the machine: {result}")

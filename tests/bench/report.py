@@ -79,7 +79,7 @@ class Report:
 
     def write(self, file: Path) -> None:
         """Write the sections as JSON; sections of earlier runs stay in the file beside them."""
-        sections = json.loads(file.read_text())["sections"] if file.exists() else {}
+        sections = _sections_in(file)
         for name, section in self._sections.items():
             figures = {key: _described(figure) for key, figure in section.figures.items()}
             sections[name] = {
@@ -89,7 +89,10 @@ class Report:
                 "remarks": section.remarks,
             }
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"sections": sections}, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps({"sections": sections}, indent=2, ensure_ascii=False) + "\n"
+        whole = file.with_suffix(".new")
+        whole.write_text(text)
+        whole.replace(file)
 
     def show(self, console: Console, seconds: float) -> None:
         """Print the table, and the remarks."""
@@ -108,6 +111,15 @@ class Report:
         for name, section in self._sections.items():
             for remark in section.remarks:
                 console.print(f"- {name}: {remark}", markup=False, soft_wrap=True)
+
+
+def _sections_in(file: Path) -> dict[str, Any]:
+    """Read what an earlier run has left; of a file that is none of ours, nothing."""
+    try:
+        sections = json.loads(file.read_text())["sections"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return {}
+    return sections if isinstance(sections, dict) else {}
 
 
 def _described(figure: Figure) -> dict[str, Any]:

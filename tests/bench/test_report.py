@@ -4,6 +4,7 @@ import io
 import json
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from tests.bench.report import Report, shown
@@ -59,6 +60,15 @@ def test_the_file_keeps_the_sections_that_were_not_measured_again(tmp_path: Path
     sections = json.loads(file.read_text())["sections"]
     assert sections["gateway"]["figures"][_TARGET]["reached"] is True
     assert sections["gateway"]["machine"] == {"cpu": "three"}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"figures": {}}', '{"sections": 1}'])
+def test_a_file_that_is_no_report_is_replaced(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "bench.json"
+    file.write_text(content)
+    _report([0.8]).write(file)
+    assert list(json.loads(file.read_text())["sections"]) == ["gateway"]
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_target_without_a_figure_is_remarked_on() -> None:
