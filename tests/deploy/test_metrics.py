@@ -35,7 +35,7 @@ _OF_KUBERNETES = {
     "kube_horizontalpodautoscaler_spec_max_replicas",
 }
 # No other label may be had: each has few values, none of which a client makes up.
-_BOUNDED = {"method", "status", "reason", "kind", "what", "outcome"}
+_BOUNDED = {"method", "status", "reason", "kind", "what", "outcome", "queue"}
 
 
 @dataclass(frozen=True, slots=True)
