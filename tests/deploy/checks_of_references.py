@@ -211,6 +211,17 @@ def _scaler_problems(scaler: Object, objects: list[Object]) -> Iterator[str]:
         yield f"{name}: without an answer it goes to {fallback}"
 
 
+def alert_problems(objects: list[Object]) -> Iterator[str]:
+    """An alert that asks whether something is missing must ask about this namespace."""
+    for one in of_kind(objects, "PrometheusRule"):
+        for group in one["spec"]["groups"]:
+            for rule in group["rules"]:
+                wanted = f'{{namespace="{one["metadata"]["namespace"]}"}})'
+                for asked in re.findall(r"absent\([^)]*\)", rule["expr"]):
+                    if not asked.endswith(wanted):
+                        yield f"{title(one)}: {rule['alert']} is not about this namespace"
+
+
 def broker_problems(objects: list[Object]) -> Iterator[str]:
     """Users have the rights they need and no others; a policy is for the queues that there are."""
     permissions = {p["spec"]["userReference"]["name"]: p for p in of_kind(objects, "Permission")}

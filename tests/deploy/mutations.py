@@ -299,3 +299,11 @@ def a_user_without_permission(objects: list[Object]) -> None:
 @mutation("is not for the queues of updates")
 def a_policy_for_another_queue(objects: list[Object]) -> None:
     named(objects, "Policy", "metrics-updates")["spec"]["pattern"] = "^updates$"
+
+
+@mutation("NoGateways is not about this namespace")
+def an_alert_for_another_namespace(objects: list[Object]) -> None:
+    rule = named(objects, "PrometheusRule", "metric-ingest")
+    for group in rule["spec"]["groups"]:
+        for one in group["rules"]:
+            one["expr"] = one["expr"].replace('"metric-ingest"', '"production"')
