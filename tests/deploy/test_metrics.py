@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 import ingest.telemetry
 import worker.telemetry
@@ -50,8 +51,11 @@ class Exported:
         names = set()
         for text in (self.gateway, self.worker):
             for family in text_string_to_metric_families(text):
+                # Those with labels may have no sample yet.
                 names |= {sample.name for sample in family.samples}
-                if family.type == "counter":  # those with labels have no sample yet
+                if family.type == "gauge":
+                    names.add(family.name)
+                if family.type == "counter":
                     names.add(f"{family.name}_total")
                 if family.type == "histogram":
                     names |= {f"{family.name}_{part}" for part in ("bucket", "count", "sum")}
@@ -73,12 +77,16 @@ def exported(
 
 def labels_by_metric() -> dict[str, tuple[str, ...]]:
     """Return the labels of each metric, by its name without a suffix."""
-    return {
-        one._name: one._labelnames  # noqa: SLF001 - the client tells them in no other way
-        for module in (ingest.telemetry, worker.telemetry)
-        for one in vars(module).values()
-        if isinstance(one, MetricWrapperBase)
-    }
+    found: dict[str, tuple[str, ...]] = {}
+    for module in (ingest.telemetry, worker.telemetry):
+        for one in vars(module).values():
+            # The client tells labels in no other way.
+            if isinstance(one, MetricWrapperBase):
+                found[one._name] = tuple(one._labelnames)  # noqa: SLF001
+            elif isinstance(one, Collector):
+                families: Iterable[Any] = one.collect()
+                found |= {family.name: tuple(family._labelnames) for family in families}  # noqa: SLF001
+    return found
 
 
 def test_the_table_is_what_the_processes_export(exported: Exported) -> None:
