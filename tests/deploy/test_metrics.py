@@ -35,7 +35,7 @@ _OF_KUBERNETES = {
     "kube_horizontalpodautoscaler_spec_max_replicas",
 }
 # No other label may be had: each has few values, none of which a client makes up.
-_BOUNDED = {"method", "status", "reason", "kind", "what", "outcome"}
+_BOUNDED = {"method", "status", "reason", "kind", "what", "outcome", "queue"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,17 @@ def exported(
 
 def labels_by_metric() -> dict[str, tuple[str, ...]]:
     """Return the labels of each metric, by its name without a suffix."""
-    return {
-        one._name: one._labelnames  # noqa: SLF001 - the client tells them in no other way
+    metrics = [
+        one
         for module in (ingest.telemetry, worker.telemetry)
         for one in vars(module).values()
         if isinstance(one, MetricWrapperBase)
-    }
+    ]
+    # The client tells them in no other way.
+    labels = {one._name: one._labelnames for one in metrics}  # noqa: SLF001
+    for family in ingest.telemetry.REQUESTS.collect():
+        labels[family.name] = family._labelnames  # type: ignore[attr-defined]  # noqa: SLF001
+    return labels
 
 
 def test_the_table_is_what_the_processes_export(exported: Exported) -> None:
