@@ -171,7 +171,7 @@ def settings_problems(objects: list[Object]) -> Iterator[str]:
         databases.add(settings.mongodb_database)
         yield from _listening_problems(pod, settings)
         bound = memory_bound_bytes(settings)
-        limit = _bytes(pod.container["resources"]["limits"]["memory"])
+        limit = bytes_of(pod.container["resources"]["limits"]["memory"])
         if limit < bound:
             yield f"{pod.title}: may need {bound // _MIB} MiB, but has {limit // _MIB} MiB"
     for database in (one for one in objects if one["kind"] == "MongoDBCommunity"):
@@ -224,13 +224,14 @@ def memory_bound_bytes(settings: Any) -> int:
     if isinstance(settings, WorkerSettings):
         return (
             128 * _MIB
-            + settings.prefetch_messages * _LARGEST_MESSAGE_BYTES
+            + max(settings.prefetch_messages, settings.update_queues) * _LARGEST_MESSAGE_BYTES
             + 6 * settings.batches_in_flight * (settings.max_batch_bytes + _LARGEST_MESSAGE_BYTES)
         )
     return 128 * _MIB
 
 
-def _bytes(quantity: str) -> int:
+def bytes_of(quantity: str) -> int:
+    """Return what a quantity with a binary unit says."""
     number, unit = quantity[:-2], quantity[-2:]
     return int(number) * _BYTES[unit]
 

@@ -1,11 +1,18 @@
 """What must hold between objects: what one names must be there, and be what it is taken for."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from ingest.contract.topology import DEAD_LETTER_QUEUE, UPDATES_QUEUE
-from tests.deploy.checks_of_pods import settings_of
+from ingest.contract.topology import (
+    DEAD_LETTER_QUEUE,
+    EXCHANGES,
+    MAX_UPDATES_QUEUES,
+    updates_queues,
+)
+from ingest.runtime.settings import SettingsError
+from tests.deploy.checks_of_pods import bytes_of, settings_of
 from tests.deploy.objects import (
     Object,
     matches,
@@ -19,6 +26,9 @@ from tests.deploy.objects import (
 
 _CONNECTION_KEYS = ("connectionString.standard", "connectionString.standardSrv")
 Secret = tuple[str, str]
+# However many a setting asks for: the manifests are ready for all of them.
+_UPDATES = {queue.name for queue in updates_queues(MAX_UPDATES_QUEUES)}
+_OTHERS = {"metrics.update", "metrics.updates.x", "metrics.updates.1.old", "xmetrics.updates"}
 
 
 def identity_problems(objects: list[Object]) -> Iterator[str]:
@@ -188,8 +198,10 @@ def _scaler_problems(scaler: Object, objects: list[Object]) -> Iterator[str]:
     clusters = {name_of(one) for one in of_kind(objects, "RabbitmqCluster")}
     if clusters and host.hostname and host.hostname.split(".")[0] not in clusters:
         yield f"{name}: there is no broker {host.hostname}"
-    if asked["queueName"] != UPDATES_QUEUE.name:
-        yield f"{name}: there is no queue {asked['queueName']}"
+    if asked.get("useRegex") != "true" or _matched(asked["queueName"]) != _UPDATES:
+        yield f"{name}: does not count the queues of updates: {asked['queueName']}"
+    if asked.get("operation") != "sum" or int(asked.get("pageSize", 0)) < MAX_UPDATES_QUEUES:
+        yield f"{name}: does not count all queues together"
     (worker,) = (pod for pod in pods(objects) if pod.title == "Deployment worker")
     prefetch = settings_of(worker, objects).prefetch_messages
     if int(asked["value"]) <= prefetch:
@@ -199,16 +211,59 @@ def _scaler_problems(scaler: Object, objects: list[Object]) -> Iterator[str]:
         yield f"{name}: without an answer it goes to {fallback}"
 
 
+def alert_problems(objects: list[Object]) -> Iterator[str]:
+    """An alert that asks whether something is missing must ask about this namespace."""
+    for one in of_kind(objects, "PrometheusRule"):
+        for group in one["spec"]["groups"]:
+            for rule in group["rules"]:
+                wanted = f'{{namespace="{one["metadata"]["namespace"]}"}})'
+                for asked in re.findall(r"absent\([^)]*\)", rule["expr"]):
+                    if not asked.endswith(wanted):
+                        yield f"{title(one)}: {rule['alert']} is not about this namespace"
+
+
 def broker_problems(objects: list[Object]) -> Iterator[str]:
-    """Users have the rights they need and no others; a policy is for a queue that there is."""
+    """Users have the rights they need and no others; a policy is for the queues that there are."""
     permissions = {p["spec"]["userReference"]["name"]: p for p in of_kind(objects, "Permission")}
     for user in of_kind(objects, "User"):
         if name_of(user) not in permissions:
             yield f"{title(user)}: may not even see the virtual host"
+            continue
         if "administrator" in user["spec"].get("tags", ()):
             yield f"{title(user)}: is an administrator"
+        if name_of(user) in {"gateway", "worker"}:
+            for right, pattern in permissions[name_of(user)]["spec"]["permissions"].items():
+                if _matched(pattern) != _ALL_NAMES:
+                    yield f"{title(user)}: may {right} too little or too much: {pattern}"
     for one in of_kind(objects, "Policy"):
-        names = [UPDATES_QUEUE.name, DEAD_LETTER_QUEUE.name]
-        pattern = one["spec"]["pattern"].strip("^$").replace("\\.", ".")
-        if pattern not in names:
-            yield f"{title(one)}: is for no queue of ours: {pattern}"
+        pattern = one["spec"]["pattern"]
+        if _matched(pattern) != _UPDATES:
+            yield f"{title(one)}: is not for the queues of updates: {pattern}"
+    yield from _queue_problems(objects)
+
+
+_ALL_NAMES = _UPDATES | {DEAD_LETTER_QUEUE.name} | {exchange.name for exchange in EXCHANGES}
+
+
+def _matched(pattern: str) -> set[str]:
+    """Return the names that a pattern matches as RabbitMQ does it: anywhere, unless anchored."""
+    return {name for name in _ALL_NAMES | _OTHERS if re.search(pattern, name)}
+
+
+def _queue_problems(objects: list[Object]) -> Iterator[str]:
+    """Gateways and workers have the same queues, and the brokers' disks twice what these hold."""
+    numbers = set()
+    for pod in pods(objects):
+        try:
+            numbers.add(getattr(settings_of(pod, objects), "update_queues", None))
+        except SettingsError:  # for settings_problems to say
+            continue
+    numbers -= {None}
+    if len(numbers) > 1:
+        yield f"gateways and workers have different numbers of queues: {numbers}"
+    for cluster in of_kind(objects, "RabbitmqCluster"):
+        storage_bytes = bytes_of(cluster["spec"]["persistence"]["storage"])
+        for policy in of_kind(objects, "Policy"):
+            limit_bytes = policy["spec"]["definition"]["max-length-bytes"]
+            if 2 * max(numbers, default=1) * limit_bytes > storage_bytes:
+                yield f"{title(cluster)}: its disks are too small for the limit of all queues"

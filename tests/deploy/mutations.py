@@ -250,7 +250,42 @@ def a_scaler_below_the_prefetch(objects: list[Object]) -> None:
     trigger["metadata"]["value"] = "50"
 
 
-@mutation("there is no queue")
+@mutation("does not count the queues of updates")
+def a_scaler_for_one_queue(objects: list[Object]) -> None:
+    trigger = named(objects, "ScaledObject", "worker")["spec"]["triggers"][0]
+    trigger["metadata"]["queueName"] = r"^metrics\.updates$"
+
+
+@mutation("does not count all queues together")
+def a_scaler_by_the_longest_queue(objects: list[Object]) -> None:
+    trigger = named(objects, "ScaledObject", "worker")["spec"]["triggers"][0]
+    del trigger["metadata"]["operation"]
+
+
+@mutation("may configure too little or too much")
+def a_gateway_with_rights_on_one_queue(objects: list[Object]) -> None:
+    permissions = named(objects, "Permission", "gateway")["spec"]["permissions"]
+    permissions["configure"] = r"^metrics\.(updates|dead-letters)$"
+
+
+@mutation("User worker: may read too little or too much")
+def a_worker_that_reads_everything(objects: list[Object]) -> None:
+    named(objects, "Permission", "worker")["spec"]["permissions"]["read"] = ".*"
+
+
+@mutation("different numbers of queues")
+def more_queues_for_gateways_only(objects: list[Object]) -> None:
+    container(objects)["env"].append({"name": "UPDATE_QUEUES", "value": "2"})
+
+
+@mutation("too small for the limit of all queues")
+def more_queues_on_the_same_disks(objects: list[Object]) -> None:
+    for one in of_kind(objects, "Deployment"):
+        (process,) = one["spec"]["template"]["spec"]["containers"]
+        process["env"].append({"name": "UPDATE_QUEUES", "value": "4"})
+
+
+@mutation("does not count the queues of updates")
 def a_scaler_for_another_queue(objects: list[Object]) -> None:
     trigger = named(objects, "ScaledObject", "worker")["spec"]["triggers"][0]
     trigger["metadata"]["queueName"] = "updates"
@@ -261,6 +296,14 @@ def a_user_without_permission(objects: list[Object]) -> None:
     objects.remove(named(objects, "Permission", "keda"))
 
 
-@mutation("is for no queue of ours")
+@mutation("is not for the queues of updates")
 def a_policy_for_another_queue(objects: list[Object]) -> None:
     named(objects, "Policy", "metrics-updates")["spec"]["pattern"] = "^updates$"
+
+
+@mutation("NoGateways is not about this namespace")
+def an_alert_for_another_namespace(objects: list[Object]) -> None:
+    rule = named(objects, "PrometheusRule", "metric-ingest")
+    for group in rule["spec"]["groups"]:
+        for one in group["rules"]:
+            one["expr"] = one["expr"].replace('"metric-ingest"', '"production"')

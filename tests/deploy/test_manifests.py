@@ -34,6 +34,7 @@ CHECKS: list[Callable[[list[Object]], Iterable[str]]] = [
     checks_of_references.reference_problems,
     checks_of_references.scaling_problems,
     checks_of_references.broker_problems,
+    checks_of_references.alert_problems,
 ]
 COMPONENTS = sorted(path.name for path in (KUBERNETES / "components").iterdir())
 

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from deploy.local.ports import LOOPBACK
 from deploy.local.process import wait_for
-from ingest.contract.topology import UPDATES_QUEUE
+from ingest.contract.topology import updates_queues
 from tests.auth.issuer import Issuer
 from tests.deploy.checks_of_pods import UNKNOWN, environment_of
 from tests.deploy.objects import Object, Pod, named, overlay, pods
@@ -27,6 +28,8 @@ from tests.harness.stored import stored_by_get, stored_in_database
 
 UPDATES = 400
 DEADLINE_S = 60.0
+# More than the manifests ask for, so that their patterns and rights are tried with several.
+QUEUES = updates_queues(2)
 # What stands for another address here.
 _ADDRESSES = {"AMQP_URL", "MONGODB_URL", "INGEST_HOST", "WORKER_OPS_HOST", "INGEST_JWT_JWKS_URL"}
 
@@ -81,8 +84,9 @@ def cluster(watched_broker: WatchedRabbitMQ, guarded_database: GuardedMongoDB) -
 
 @pytest.mark.timeout(300)
 async def test_the_rendered_settings_keep_the_promise(cluster: Cluster, tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path, cluster.environment("gateway"))
-    worker = Worker(tmp_path, cluster.environment("worker"))
+    several = {"UPDATE_QUEUES": str(len(QUEUES))}
+    gateway = Gateway(tmp_path, cluster.environment("gateway") | several)
+    worker = Worker(tmp_path, cluster.environment("worker") | several)
     token = cluster.token()
     load = Load([gateway.url], connections=8, most=UPDATES, token=token)
     try:
@@ -125,17 +129,29 @@ async def all_is_stored(cluster: Cluster, load: Load) -> None:
 def the_scaler_sees_the_queue(cluster: Cluster) -> None:
     """Ask as KEDA does, as the user it has: the length of the queue, and nothing else."""
     trigger = named(cluster.objects, "ScaledObject", "worker")["spec"]["triggers"][0]["metadata"]
-    assert trigger["queueName"] == UPDATES_QUEUE.name
     assert trigger["vhostName"] == "/"
-    path = f"management/api/queues/%2F/{trigger['queueName']}"
+    # As the scaler builds it with useRegex (pkg/scalers/rabbitmq_scaler.go of its repository).
+    found = "management/api/queues/%2F?" + urlencode(
+        {
+            "page": 1,
+            "use_regex": "true",
+            "pagination": "false",
+            "name": trigger["queueName"],
+            "page_size": trigger["pageSize"],
+        }
+    )
     credentials = "keda", cluster.passwords["keda"]
 
     def counts() -> bool:  # the broker counts anew every few seconds
-        status, body = cluster.broker.ask("GET", path, *credentials)
+        status, body = cluster.broker.ask("GET", found, *credentials)
         assert status == 200, body
-        return bool(json.loads(body).get("messages", 0) > 0)
+        items = json.loads(body)["items"]
+        assert {item["name"] for item in items} == {queue.name for queue in QUEUES}
+        # Of several queues, and not of one alone.
+        return all(item.get("messages", 0) > 0 for item in items)
 
     assert wait_for(counts, DEADLINE_S)
+    path = f"management/api/queues/%2F/{QUEUES[-1].name}"
     # The Topology Operator's policy is on the queue, beside the application's own arguments.
     _, body = cluster.broker.ask("GET", path, *credentials)
     queue = json.loads(body)
