@@ -80,6 +80,11 @@ class Lane:
         self._confirmed.inc()
         self.works = True
 
+    @property
+    def connection_lost(self) -> asyncio.Event:
+        """Set when the connection that it belongs to turns out to be useless."""
+        return self._lanes.lost
+
     def give_way(self) -> bool:
         """Be left alone, since it failed; tells whether others work, so that it can be."""
         return self._lanes.distrust(self)
@@ -109,7 +114,7 @@ class Lanes:
         what waited for one lane may take another.
         """
         self._connection = connection
-        self._lost = lost
+        self.lost = lost
         self._max_in_flight = max_in_flight
         self._probe = probe
         self._on_change = on_change
@@ -118,6 +123,7 @@ class Lanes:
         self._lanes: list[Lane] = []
         self._mending: set[Lane] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
     async def open(self, queues: Iterable[Queue]) -> None:
         """Open the lanes; return once one of them works. The others follow when they do.
@@ -127,7 +133,7 @@ class Lanes:
         """
         for queue in queues:
             channel = await self._open_channel()
-            channel.close_callbacks.add(lambda *_: self._lost.set())
+            channel.close_callbacks.add(lambda *_: self.lost.set())
             self._lanes.append(await self._lane(queue, channel))
         attempts = [self._start(self._try(lane)) for lane in self._lanes]
         reason = ""
@@ -138,7 +144,8 @@ class Lanes:
         raise BrokerError(f"the queue does not confirm: {reason}")
 
     def close(self) -> None:
-        """Stop mending."""
+        """Stop mending, for good: what is still in flight may fail only now."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
 
@@ -203,7 +210,7 @@ class Lanes:
         return ""
 
     def _mend(self, lane: Lane) -> None:
-        if lane not in self._mending:
+        if not self._closed and lane not in self._mending:
             self._mending.add(lane)
             self._start(self._mend_until_it_works(lane))
 
@@ -212,13 +219,15 @@ class Lanes:
         try:
             while not lane.works:
                 await asyncio.sleep(_MEND_PAUSE_S)
+                if self._closed:  # and the cancellation was lost in a library
+                    return
                 anew = await self._confirms_anew(lane.queue)
                 with suppress(BrokerError):
                     await self._probe(lane)
                 stuck = stuck + 1 if anew and not lane.works else 0
                 if stuck > _MOST_STUCK:
                     log.warning("a channel is stuck", extra={"queue": lane.queue.name})
-                    self._lost.set()
+                    self.lost.set()
                     return
             log.info("a queue confirms again", extra={"queue": lane.queue.name})
         finally:
@@ -234,7 +243,7 @@ class Lanes:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     channel = await self._open_channel()
         except BrokerError:
-            self._lost.set()
+            self.lost.set()
             return False
         try:
             with broker_errors():

@@ -220,7 +220,6 @@ class Publisher:
             PublishError: no confirm. The connection is given up if it seems to be dead, blocked
                 by an alarm, or without the exchange.
         """
-        connection_lost = self._connection_lost
         lose = False
         try:
             await lane.publish(group.id, body, group.deadline)
@@ -239,7 +238,7 @@ class Publisher:
             why = "the broker did not confirm in time" if slow else str(error)
             raise PublishError(why) from error
         finally:
-            if lose and self._connection_lost is connection_lost:  # not of an earlier one
+            if lose and self._connection_lost is lane.connection_lost:  # not an earlier one
                 self._lose_connection()
         self._answered_at = self._loop.time()
 

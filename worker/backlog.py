@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiormq.abc import AbstractChannel
@@ -10,6 +11,9 @@ from aiormq.abc import AbstractChannel
 from ingest.contract.compression import decompressed_bytes
 from ingest.runtime.broker import CONNECT_TIMEOUT_S, BrokerError, broker_errors
 from worker import telemetry
+
+# What is not worth a batch waits so long for a batch in flight.
+_PATIENCE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +63,38 @@ class Backlog:
     """Deliveries in the order in which they came, taken in batches.
 
     An idle worker takes what is there at once. But beside a batch that is being applied another
-    must be worth it, half of what it may hold: each costs the same, however little it is.
+    must be worth it, half of what it may hold: each costs the same, however little it is. Nothing
+    waits longer than a second for that, since what is being applied may be stuck.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
-        self._waiting: deque[tuple[Delivery, int]] = deque()
+        # Each with its bytes, and since when it waits.
+        self._waiting: deque[tuple[Delivery, int, float]] = deque()
         self._waiting_bytes = 0
         self._in_flight = 0
         self._changed = asyncio.Event()
+        self._clock = asyncio.get_running_loop().time
 
     def add(self, delivery: Delivery) -> None:
         """Let a delivery wait."""
         size = delivery.message_bytes
-        self._waiting.append((delivery, size))
+        self._waiting.append((delivery, size, self._clock()))
         self._waiting_bytes += size
         self._changed.set()
 
     def forget(self, channel: AbstractChannel) -> None:
         """Drop the deliveries of a channel that is gone: they will come again."""
         self._waiting = deque(one for one in self._waiting if one[0].channel is not channel)
-        self._waiting_bytes = sum(size for _, size in self._waiting)
+        self._waiting_bytes = sum(size for _, size, _ in self._waiting)
 
     async def take(self) -> list[Delivery]:
         """Wait until there is a batch; then it is in flight, until `done` is called."""
         while not self._is_due():
             self._changed.clear()
-            await self._changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_S if self._waiting else None):
+                    await self._changed.wait()
         self._in_flight += 1
         batch: list[Delivery] = []
         size = 0
@@ -93,7 +102,7 @@ class Backlog:
         while self._waiting and len(batch) < limits.max_batch_messages:
             if size >= limits.max_batch_bytes:
                 break
-            delivery, of_delivery = self._waiting.popleft()
+            delivery, of_delivery, _ = self._waiting.popleft()
             batch.append(delivery)
             size += of_delivery
         self._waiting_bytes -= size
@@ -112,4 +121,5 @@ class Backlog:
             not self._in_flight
             or 2 * len(self._waiting) >= limits.max_batch_messages
             or 2 * self._waiting_bytes >= limits.max_batch_bytes
+            or self._clock() - self._waiting[0][2] >= _PATIENCE_S
         )

@@ -6,6 +6,8 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+from multidict import CIMultiDict
+
 from ingest.openapi.example import RESOURCE_GROUP
 from ingest.remote.retry import TRY_LATER, Patience, retry_after_s
 
@@ -63,10 +65,21 @@ class Client:
                 problem = str(error) or type(error).__name__
             else:
                 if answer.status not in TRY_LATER:
-                    return answer.status, json.loads(content) if content else None
-                problem, wanted_s = f"status {answer.status}", retry_after_s(dict(answer.headers))
+                    return answer.status, self._parsed(answer.status, content)
+                headers = CIMultiDict(answer.headers.items())
+                problem, wanted_s = f"status {answer.status}", retry_after_s(headers)
             pause_s = patience.pause_s(wanted_s)
             if pause_s is None:
                 asked = f", which asks to wait for {wanted_s:g} s" if wanted_s else ""
                 raise ClientError(f"{method} failed: {problem}{asked}; gave up")
             time.sleep(pause_s)
+
+    def _parsed(self, status: int, content: bytes) -> Any:
+        """Return an answer's JSON, None if it has no body."""
+        try:
+            return json.loads(content) if content else None
+        except ValueError as error:
+            raise ClientError(
+                f"{self._url} answers (status {status}) but is no metric gateway: "
+                "start one with make run, or set INGEST_URL"
+            ) from error

@@ -113,6 +113,8 @@ def _run_send(arguments: argparse.Namespace) -> int:
 
     target = _target(arguments)
     if arguments.input == "-":
+        if sys.stdin is None:  # closed by whoever started this
+            arguments.refuse("there is no stdin to read")
         return run_send(target, sys.stdin.buffer, None, arguments.connections)
     try:
         with open(arguments.input, "rb") as stream:  # noqa: PTH123 - as it was written

@@ -14,7 +14,7 @@ from rich.console import Console
 from ingest.remote.gateway import GatewayClient, Target
 from ingest.remote.query import Querying
 from ingest.remote.send import Sending
-from ingest.runtime.interrupt import stopped_by_signals
+from ingest.runtime.interrupt import EXIT_INTERRUPTED, stopped_by_signals
 from ingest.runtime.process import EXIT_FAILED, exit_now
 
 
@@ -34,8 +34,17 @@ def run_query(target: Target, parameters: Mapping[str, str], *, as_json: bool) -
     """Print what the gateway finds; ends with the exit code."""
     as_table = sys.stdout.isatty() and not as_json
 
-    async def query(client: GatewayClient, _: asyncio.Event, err: Console) -> int:
-        return await Querying(client, err).run(parameters, as_table=as_table)
+    async def query(client: GatewayClient, stop: asyncio.Event, err: Console) -> int:
+        querying = asyncio.create_task(Querying(client, err).run(parameters, as_table=as_table))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((querying, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if querying.done():
+            return querying.result()
+        # Unlike an update that is under way, nobody needs to know what becomes of a question.
+        querying.cancel()
+        await asyncio.wait((querying,))
+        return EXIT_INTERRUPTED
 
     _run(target, 1, query)
 

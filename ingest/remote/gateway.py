@@ -98,6 +98,8 @@ class GatewayClient:
             RefusedError, UnavailableError, StoppedError.
         """
         async with self._answer("GET", params=parameters) as answer:
+            if answer.status != HTTPStatus.OK or answer.content_type != "application/json":
+                raise _no_gateway(answer)
             try:
                 yield answer.content
             except (aiohttp.ClientError, TimeoutError) as error:
@@ -136,7 +138,7 @@ class GatewayClient:
             if answer.status in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
                 return answer, "", None
             async with answer:
-                content = await answer.content.read(_MAX_ERROR_BYTES)
+                content = await _beginning(answer.content)
         except aiohttp.ClientSSLError as error:  # will not pass
             raise UnavailableError(f"no TLS with {url}: {_why(error)}") from error
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -156,6 +158,19 @@ class GatewayClient:
         raise StoppedError
 
 
+async def _beginning(stream: aiohttp.StreamReader) -> bytes:
+    """Read a body that comes in any number of pieces, but not much more than is of use."""
+    content = b""
+    while len(content) < _MAX_ERROR_BYTES and (piece := await stream.readany()):
+        content += piece
+    return content
+
+
+def _no_gateway(answer: aiohttp.ClientResponse) -> RefusedError:
+    text = "that is no answer of a metric gateway; is the URL right?"
+    return RefusedError(answer.status, "", text, [])
+
+
 def _refusal(answer: aiohttp.ClientResponse, content: bytes) -> RefusedError:
     """Make an error of an answer, which need not come from a gateway."""
     try:
@@ -163,8 +178,7 @@ def _refusal(answer: aiohttp.ClientResponse, content: bytes) -> RefusedError:
         code, message = str(error["code"]), str(error["message"])
         details = [str(detail["message"]) for detail in error["details"]]
     except (ValueError, KeyError, TypeError):
-        text = "that is no answer of a metric gateway; is the URL right?"
-        return RefusedError(answer.status, "", text, [])
+        return _no_gateway(answer)
     return RefusedError(
         answer.status, _shown(code), _shown(message), [_shown(one) for one in details]
     )

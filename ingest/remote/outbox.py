@@ -82,7 +82,12 @@ class Outbox:
         self._nameless = 0
 
     def put(self, update: Update) -> int:
-        """Take an update in; returns the number of pieces it is sent in."""
+        """Take an update in; returns the number of pieces it is sent in.
+
+        Raises:
+            orjson.JSONEncodeError: it is nested more deeply than JSON is written here; no gateway
+                would take it.
+        """
         _set_timestamps(update.resource, timestamp_from_ns(self._now_us() * 1000))
         pieces = list(self._pieces(update))
         for piece in pieces:

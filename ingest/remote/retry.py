@@ -53,6 +53,6 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 def _date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a time zone beyond all bounds
         return None
     return date if date.tzinfo is not None else date.replace(tzinfo=UTC)

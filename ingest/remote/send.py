@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import BinaryIO
 
+import orjson
 from rich.console import Console
 
 from ingest.errors import Error
@@ -25,6 +27,10 @@ _MAX_SHOWN = 20
 _MAX_DETAILS = 5
 # What is refused for what is in it; anything else would be answered to every update.
 _OF_THE_BODY = {one.value.code for one in (Error.BODY_MALFORMED, Error.BODY_INVALID)}
+
+
+class InputError(Exception):
+    """The input cannot be read to its end."""
 
 
 @dataclass(slots=True)
@@ -113,18 +119,31 @@ class Sending:
                 await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
                 if not reading.done():  # its thread goes on waiting, and ends with the process
                     return
-                piece = reading.result()
+                try:
+                    piece = reading.result()
+                except OSError as error:
+                    self._fail(InputError(f"cannot read on: {error.strerror or error}"))
+                    return
                 yield piece
         finally:
             stopping.cancel()
 
     def _take(self, item: Update | Malformed) -> None:
         self.tally.read += 1
-        if isinstance(item, Update):
-            self._fates[item] = _Fate(self._outbox.put(item))
+        reason = "is nested more deeply than any MetricResource"
+        if isinstance(item, Malformed):
+            reason = item.reason
         else:
-            self._refuse(item.place, item.reason, [])
-            self.tally.settled_bytes += item.bytes
+            with suppress(orjson.JSONEncodeError):
+                self._fates[item] = _Fate(self._outbox.put(item))
+                return
+        self._refuse(item.place, reason, [])
+        self.tally.settled_bytes += item.bytes
+
+    def _fail(self, error: Exception) -> None:
+        """End everything; the others finish what they have begun."""
+        self._failure = self._failure or error
+        self._stop.set()
 
     async def _send_bodies(self, progress: Progress, total_bytes: int | None) -> None:
         while (body := await self._next_body()) is not None:
@@ -133,9 +152,7 @@ class Sending:
             except StoppedError:
                 return
             except (RefusedError, UnavailableError) as error:
-                # The others finish what they have begun.
-                self._failure = self._failure or error
-                self._stop.set()
+                self._fail(error)
             finally:
                 self._outbox.done(body)
                 await self._tell()

@@ -11,6 +11,7 @@ from deploy.local.ports import LOOPBACK
 from tests.harness.commands import Command
 
 GROUP = "commands"
+JSON = {"Content-Type": "application/json"}
 
 
 def send(url: str, **variables: str) -> Command:
@@ -87,7 +88,7 @@ class ScriptedServer:
                 self._answer(Scripted(204))
 
             def do_GET(self) -> None:
-                self._answer(Scripted(200, body=b'{"count":0,"resources":[]}'))
+                self._answer(Scripted(200, JSON, b'{"count":0,"resources":[]}'))
 
             def _answer(self, otherwise: Scripted) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -52,3 +52,20 @@ async def test_what_it_is_asked_to_wait_for_it_waits_for() -> None:
     # Longer than its patience: it neither waits nor asks earlier.
     with pytest.raises(ClientError, match="status 503, which asks to wait for 3600 s; gave up"):
         await asyncio.to_thread(send, Scripted(503, {"Retry-After": "3600"}))
+
+
+async def test_retry_after_may_be_written_in_small_letters() -> None:
+    def send() -> None:
+        busy = Scripted(503, {"retry-after": "3600"})
+        with ScriptedServer([busy]) as server, closing(Client(server.url)) as client:
+            client.send("PATCH", "/v2/lm/metrics", b"{}")
+
+    with pytest.raises(ClientError, match="asks to wait for 3600 s"):
+        await asyncio.to_thread(send)
+
+
+async def test_another_server_at_its_address_is_named() -> None:
+    with ScriptedServer([Scripted(404, {"Content-Type": "text/html"}, b"<html>")]) as server:
+        done = await run_in_pipe(Command(("deploy.local", "demo"), {"INGEST_URL": server.url}))
+        assert done.code == 1
+        assert "is no metric gateway" in done.err

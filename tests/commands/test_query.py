@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.commands.command import Scripted, ScriptedServer, point, query
+from deploy.local.ports import LOOPBACK
+from tests.commands.command import JSON, Scripted, ScriptedServer, point, query
 from tests.harness.client import EXAMPLE, Client
 from tests.harness.commands import (
     COLUMNS,
@@ -99,7 +100,7 @@ async def test_a_query_is_repeated_where_the_gateway_invites_to() -> None:
 
 
 async def test_half_an_answer_is_a_failure() -> None:
-    with ScriptedServer([Scripted(200, body=b'{"count":1,', missing=100)]) as server:
+    with ScriptedServer([Scripted(200, JSON, b'{"count":1,', missing=100)]) as server:
         done = await run_in_pipe(query(server.url), "run-1")
         assert done.code == 1
         assert done.err.startswith("Failed: the answer broke off: ")
@@ -138,6 +139,34 @@ async def test_a_signal_ends_the_wait() -> None:
                 assert b"trying again" in await process.stderr.readline()
                 process.send_signal(signal.SIGINT)
                 assert await process.wait() == 130
+
+
+async def test_a_signal_ends_a_query_that_is_not_answered() -> None:
+    asked = asyncio.Event()
+
+    async def be_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(be_silent, LOOPBACK, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with started(query(f"http://{LOOPBACK}:{port}"), "run-1") as process:
+            async with asyncio.timeout(30):  # half of what an answer may take
+                await asked.wait()
+                process.send_signal(signal.SIGINT)
+                assert await process.wait() == 130
+
+
+@pytest.mark.parametrize(
+    "answer", [Scripted(200, {"Content-Type": "text/html"}, b"<html>Welcome</html>"), Scripted(204)]
+)
+async def test_what_no_gateway_answers_is_not_taken_for_an_answer(answer: Scripted) -> None:
+    with ScriptedServer([answer]) as server:
+        done = await run_in_pipe(query(server.url), "run-1")
+        assert (done.code, done.out) == (3, "")
+        assert "is the URL right?" in done.err
 
 
 async def test_a_terminal_gets_tables(gateway: Gateway, group: str) -> None:

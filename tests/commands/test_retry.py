@@ -36,6 +36,7 @@ from ingest.remote.retry import Patience, retry_after_s
         ({"Retry-After": "1.5"}, None),
         ({"Retry-After": "\u0661"}, None),  # a digit, but of another script
         ({"Retry-After": "Wed, 99 Nov 2026 12:00:00 GMT"}, None),
+        ({"Retry-After": "Wed, 25 Nov 2026 12:00:00 +99999999999999999"}, None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], seconds: float | None) -> None:

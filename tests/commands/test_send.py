@@ -10,7 +10,15 @@ import pytest
 
 from tests.commands.command import GROUP, Scripted, ScriptedServer, lines, point, query, send
 from tests.harness.client import EXAMPLE, Client
-from tests.harness.commands import COLUMNS, Done, run_in_pipe, run_on_terminal, started, visible
+from tests.harness.commands import (
+    COLUMNS,
+    Command,
+    Done,
+    run_in_pipe,
+    run_on_terminal,
+    started,
+    visible,
+)
 from tests.harness.services import Gateway
 
 
@@ -114,6 +122,39 @@ async def test_what_is_refused_is_named_and_the_rest_is_accepted(
         assert said[number + 1] == detail
     steps = {one["step"] for one in (await stored(gateway, execution_id))["metrics"]}
     assert steps == set(range(200)) - {17, 93, 150}
+
+
+async def test_a_refusal_of_any_length_is_told_from_another_server_s(
+    gateway: Gateway, execution_id: str
+) -> None:
+    wrong = {"executionId": execution_id, "metrics": [{"name": "n" * 300, "value": "high"}] * 900}
+    done = await sent(gateway, lines(point(execution_id, 1), wrong, point(execution_id, 2)))
+    assert done.code == 3
+    assert "2 of 3 updates accepted in " in done.out
+    assert done.err.startswith("line 2: status 400, 02011002: ")
+
+
+async def test_what_is_nested_too_deeply_is_refused_alone(
+    gateway: Gateway, execution_id: str
+) -> None:
+    deep = {"executionId": execution_id, "metrics": json.loads("[" * 300 + "]" * 300)}
+    done = await sent(gateway, lines(deep, point(execution_id, 1)))
+    assert done.code == 3
+    assert "1 of 2 updates accepted in " in done.out
+    assert done.err == "line 1: is nested more deeply than any MetricResource\n"
+
+
+async def test_an_input_that_cannot_be_read_to_its_end_is_a_failure(gateway: Gateway) -> None:
+    done = await run_in_pipe(send(gateway.url), "/proc/self/mem")
+    assert (done.code, done.err) == (1, "Failed: cannot read on: Input/output error\n")
+    closed = Command(("ingest", "send", "-"), {})
+    shell = ["sh", "-c", '"$@" <&-', "sh", *closed.line]
+    process = await asyncio.create_subprocess_exec(
+        *shell, env=closed.environment, stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert err.endswith(b"there is no stdin to read\n")
 
 
 async def test_of_many_refusals_the_first_are_shown(gateway: Gateway) -> None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 from aiormq.abc import AbstractChannel
 
+import worker.backlog
 from ingest.contract.compression import Compressor
 from worker.backlog import Backlog, BatchLimits, Delivery
 
@@ -13,7 +14,7 @@ LIMITS = BatchLimits(max_batch_messages=4, max_batch_bytes=1000, batches_in_flig
 
 
 @pytest.fixture
-def backlog() -> Backlog:
+async def backlog() -> Backlog:
     return Backlog(LIMITS)
 
 
@@ -100,6 +101,18 @@ async def test_what_was_not_worth_it_is_taken_once_the_batch_is_done(backlog: Ba
     assert not taking.done()
     backlog.done()
     assert tags(await taking) == [1]
+
+
+async def test_what_is_not_worth_it_does_not_wait_for_a_batch_that_is_stuck(
+    backlog: Backlog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backlog.add(delivery(0))
+    await backlog.take()
+    backlog.add(delivery(1))
+    assert await taken(backlog) is None
+    monkeypatch.setattr(worker.backlog, "_PATIENCE_S", 0.01)
+    async with asyncio.timeout(5):
+        assert tags(await backlog.take()) == [1]
 
 
 async def test_no_more_batches_than_allowed_are_in_flight(backlog: Backlog) -> None:

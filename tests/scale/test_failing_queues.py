@@ -9,6 +9,7 @@ import pytest
 from deploy.local.rabbitmq import RabbitMQ
 from ingest.contract.topology import updates_queue, updates_queues
 from ingest.runtime.broker import declare_topology
+from tests.faults.proxy import Proxy
 from tests.harness.client import Client
 from tests.harness.ledger import Outcome
 from tests.harness.load import Load
@@ -161,3 +162,23 @@ async def test_a_silent_queue_does_not_keep_a_gateway_or_a_worker_from_starting(
         for number in range(8):
             await client.accepted({"executionId": f"later-{number}"})
             assert await client.resource(f"later-{number}")
+
+
+async def test_a_connection_that_falls_silent_is_replaced_once(
+    site: Site, broker: RabbitMQ
+) -> None:
+    async with Proxy(broker.port) as proxy:
+        url = site.amqp_url.replace(f":{broker.port}/", f":{proxy.port}/")
+        gateway = site.gateway(**IMPATIENT, AMQP_URL=url)
+        await asyncio.to_thread(gateway.start)
+        await until(lambda: working(gateway) == 4)
+        load = Load([gateway.url], connections=4, pace_s=0.5)
+        async with running(load):
+            proxy.strand()
+            await until(lambda: gateway.metric("ingest_broker_connected") == 0)
+            await until(lambda: working(gateway) == 4)
+            # What was in flight on the old connection fails meanwhile.
+            before = min(confirmed(gateway))
+            await until(lambda: min(confirmed(gateway)) > before + 8)
+    connections = [line for line in gateway.logs() if line["message"] == "connected to the broker"]
+    assert len(connections) == 2
