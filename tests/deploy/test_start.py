@@ -108,8 +108,11 @@ async def test_the_rendered_settings_keep_the_promise(cluster: Cluster, tmp_path
     finally:
         await asyncio.to_thread(gateway.stop)
         await asyncio.to_thread(worker.stop)
-    compacted = await asyncio.to_thread(run_compaction, cluster)
-    assert compacted.returncode == 0, compacted.stderr
+    job = cluster.pod("compaction").container["args"]
+    # And what the runbook has an operator run inside a worker's pod, with a worker's rights.
+    for name, arguments in (("compaction", job), ("worker", ["worker", "dead-letters", "list"])):
+        done = await asyncio.to_thread(run_command, cluster, name, arguments)
+        assert done.returncode == 0, done.stderr
 
 
 async def all_is_stored(cluster: Cluster, load: Load) -> None:
@@ -164,13 +167,14 @@ def the_scaler_sees_the_queue(cluster: Cluster) -> None:
     assert status == 401
 
 
-def run_compaction(cluster: Cluster) -> subprocess.CompletedProcess[str]:
-    """Run the CronJob's command, once."""
-    arguments = cluster.pod("compaction").container["args"]
+def run_command(
+    cluster: Cluster, name: str, arguments: list[str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with the environment of a pod, once."""
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
-        env=cluster.environment("compaction"),
+        env=cluster.environment(name),
         capture_output=True,
         text=True,
         check=False,
