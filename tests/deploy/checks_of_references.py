@@ -252,13 +252,14 @@ def _matched(pattern: str) -> set[str]:
 
 def _queue_problems(objects: list[Object]) -> Iterator[str]:
     """Gateways and workers have the same queues, and the brokers' disks twice what these hold."""
-    numbers = set()
+    numbers: set[int] = set()
     for pod in pods(objects):
         try:
-            numbers.add(getattr(settings_of(pod, objects), "update_queues", None))
+            settings = settings_of(pod, objects)
         except SettingsError:  # for settings_problems to say
             continue
-    numbers -= {None}
+        if isinstance(number := getattr(settings, "update_queues", None), int):
+            numbers.add(number)
     if len(numbers) > 1:
         yield f"gateways and workers have different numbers of queues: {numbers}"
     for cluster in of_kind(objects, "RabbitmqCluster"):
