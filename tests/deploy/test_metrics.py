@@ -51,7 +51,10 @@ class Exported:
         for text in (self.gateway, self.worker):
             for family in text_string_to_metric_families(text):
                 names |= {sample.name for sample in family.samples}
-                if family.type == "counter":  # those with labels have no sample yet
+                # Those with labels may have no sample yet.
+                if family.type == "gauge":
+                    names.add(family.name)
+                if family.type == "counter":
                     names.add(f"{family.name}_total")
                 if family.type == "histogram":
                     names |= {f"{family.name}_{part}" for part in ("bucket", "count", "sum")}
