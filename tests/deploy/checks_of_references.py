@@ -256,10 +256,10 @@ def _queue_problems(objects: list[Object]) -> Iterator[str]:
     for pod in pods(objects):
         try:
             settings = settings_of(pod, objects)
-        except (KeyError, SettingsError):  # for settings_problems to say
+        except SettingsError:  # for settings_problems to say
             continue
-        if hasattr(settings, "update_queues"):
-            numbers.add(settings.update_queues)
+        if isinstance(number := getattr(settings, "update_queues", None), int):
+            numbers.add(number)
     if len(numbers) > 1:
         yield f"gateways and workers have different numbers of queues: {numbers}"
     for cluster in of_kind(objects, "RabbitmqCluster"):
