@@ -161,7 +161,7 @@ def the_scaler_sees_the_queue(cluster: Cluster) -> None:
         _, body = cluster.broker.ask("GET", path, *credentials)
         queue = json.loads(body)
         assert queue["arguments"]["x-overflow"] == "reject-publish"
-        return queue.get("policy") == "metrics-updates"
+        return bool(queue.get("policy") == "metrics-updates")
 
     assert wait_for(has_the_policy, DEADLINE_S)
     status, _ = cluster.broker.ask("DELETE", f"{path}/contents", *credentials)
