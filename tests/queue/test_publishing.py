@@ -129,6 +129,26 @@ async def test_a_gateway_told_to_stop_still_answers_what_waits_for_its_confirm(
         assert await asyncio.to_thread(gateway.await_end) == 0
 
 
+async def test_a_gateway_told_to_stop_ends_though_the_broker_never_confirms(
+    site: Site, broker: RabbitMQ
+) -> None:
+    async with Proxy(broker.port) as proxy:
+        gateway = site.gateway(
+            AMQP_URL=site.amqp_url.replace(f":{broker.port}/", f":{proxy.port}/"),
+            INGEST_DRAIN_TIMEOUT_S="1",
+            INGEST_CONFIRM_TIMEOUT_S="60",
+        )
+        await asyncio.to_thread(gateway.start)
+        async with Client(gateway.url) as client:
+            proxy.silence()
+            update = asyncio.create_task(client.patch(UPDATE))
+            waits = lambda: gateway.metric("ingest_messages_in_flight") == 1  # noqa: E731
+            assert await asyncio.to_thread(wait_for, waits, DEADLINE_S)
+            gateway.terminate()
+            await asyncio.gather(update, return_exceptions=True)
+        assert await asyncio.to_thread(gateway.await_end) == 0
+
+
 @pytest.fixture
 def own_broker(tmp_path: Path) -> Iterator[RabbitMQ]:
     server = RabbitMQ(tmp_path / "rabbitmq")
