@@ -36,3 +36,16 @@ def test_beyond_the_limit_the_oldest_are_forgotten() -> None:
     known = KnownResources(2)
     known.note({"a": 1, "b": 1, "c": 1})
     assert known.unknown({"a": 1, "b": 1, "c": 1}) == {"a": 1}
+
+
+def test_what_is_known_is_written_again_now_and_then() -> None:
+    now = 0.0
+    known = KnownResources(max_age_s=600, clock=lambda: now)
+    known.note({"a": 5})
+    now = 600
+    assert known.unknown({"a": 5}) == {}
+    now = 601
+    assert known.unknown({"a": 5}) == {"a": 5}
+    known.note({"a": 5})
+    now = 1201
+    assert known.unknown({"a": 5}) == {}
