@@ -30,7 +30,7 @@ def open_client(
     server_selection_timeout_s: float,
     socket_timeout_s: float,
     *,
-    retry_writes: bool = True,
+    retry_writes: bool | None = None,
 ) -> Client:
     """Make a client; it connects when it is first used, and again whenever it has to.
 
@@ -38,8 +38,10 @@ def open_client(
     acknowledged survives the loss of any minority. An operation for which no server is found in
     `server_selection_timeout_s` raises, as does one that the server has not answered in
     `socket_timeout_s`. With `retry_writes` the driver tries a write once more after a change of
-    primary; the server keeps a record of each write for that.
+    primary; the server keeps a record of each write for that. None leaves it to the URL, whose
+    default is to do so.
     """
+    options: dict[str, Any] = {} if retry_writes is None else {"retryWrites": retry_writes}
     return AsyncIOMotorClient(
         url,
         appname=name,
@@ -47,7 +49,7 @@ def open_client(
         serverSelectionTimeoutMS=round(server_selection_timeout_s * 1000),
         connectTimeoutMS=5000,
         socketTimeoutMS=round(socket_timeout_s * 1000),
-        retryWrites=retry_writes,
+        **options,
     )
 
 

@@ -251,3 +251,14 @@ async def test_the_database_client_shows_no_secret() -> None:
         assert SECRET not in repr(client) + str(client) + repr(client["x"]) + repr(client.delegate)
     finally:
         client.close()
+
+
+async def test_whether_writes_are_retried_is_for_the_url_unless_told_otherwise() -> None:
+    for option, chosen, retried in (
+        ("", None, True),
+        ("?retryWrites=false", None, False),
+        ("?retryWrites=true", False, False),
+    ):
+        client = open_client(f"mongodb://h/{option}", "test", 1, 1, retry_writes=chosen)
+        assert client.delegate.options.retry_writes is retried
+        client.close()
