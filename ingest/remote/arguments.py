@@ -26,7 +26,7 @@ _SEND_CODES = """\
 exit codes: 0 all accepted; 1 the gateway could not be reached or gave no useful answer in time, and
 some are left: if all metrics have timestamps, send everything again; 2 wrong arguments or
 environment; 3 some were refused, the others are accepted, or the gateway refuses everything (token,
-resource group, URL); 130 interrupted."""
+resource group, URL); 130 interrupted: a second Ctrl-C waits for no answers."""
 _QUERY = """\
 Find executions and print their metrics, tags and custom info: as a table on a terminal, else the
 JSON that the gateway sends, as it comes."""
@@ -117,12 +117,12 @@ def _run_send(arguments: argparse.Namespace) -> int:
             arguments.refuse("there is no stdin to read")
         return run_send(target, sys.stdin.buffer, None, arguments.connections)
     try:
-        with open(arguments.input, "rb") as stream:  # noqa: PTH123 - as it was written
-            size = os.fstat(stream.fileno()).st_size
-            return run_send(target, stream, size or None, arguments.connections)
+        stream = open(arguments.input, "rb")  # noqa: PTH123, SIM115 - as it was written; until the end
+        size = os.fstat(stream.fileno()).st_size
     except OSError as error:
         arguments.refuse(f"cannot read {arguments.input}: {error.strerror or error}")
         raise
+    return run_send(target, stream, size or None, arguments.connections)
 
 
 def _run_query(arguments: argparse.Namespace) -> int:
@@ -150,6 +150,7 @@ def _url(text: str) -> str:
     try:
         parts = urlsplit(text.strip())
         usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+        (parts.hostname or "").encode("idna")  # as it is looked up
     except ValueError:
         raise wrong from None
     if not usable or parts.query or parts.fragment:

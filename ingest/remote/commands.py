@@ -4,8 +4,10 @@ Results go to stdout; progress and errors to stderr.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from typing import BinaryIO, NoReturn
 
 import uvloop
@@ -14,7 +16,7 @@ from rich.console import Console
 from ingest.remote.gateway import GatewayClient, Target
 from ingest.remote.query import Querying
 from ingest.remote.send import Sending
-from ingest.runtime.interrupt import EXIT_INTERRUPTED, stopped_by_signals
+from ingest.runtime.interrupt import ended_by_signals, stopped_by_signals
 from ingest.runtime.process import EXIT_FAILED, exit_now
 
 
@@ -24,39 +26,34 @@ def run_send(target: Target, stream: BinaryIO, total_bytes: int | None, connecti
     async def send(client: GatewayClient, stop: asyncio.Event, err: Console) -> int:
         sending = Sending(client, connections, stop, err)
         code = await sending.run(stream, total_bytes)
-        sys.stdout.write(sending.tally.sentence() + "\n")
+        with suppress(OSError):  # whoever reads this or not, the updates are where they are
+            sys.stdout.write(sending.tally.sentence() + "\n")
+            sys.stdout.flush()
         return code
 
-    _run(target, connections, send)
+    _run(target, connections, send, stopped_by_signals)
 
 
 def run_query(target: Target, parameters: Mapping[str, str], *, as_json: bool) -> int:
     """Print what the gateway finds; ends with the exit code."""
-    as_table = sys.stdout.isatty() and not as_json
 
-    async def query(client: GatewayClient, stop: asyncio.Event, err: Console) -> int:
-        querying = asyncio.create_task(Querying(client, err).run(parameters, as_table=as_table))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait((querying, stopping), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if querying.done():
-            return querying.result()
-        # Unlike an update that is under way, nobody needs to know what becomes of a question.
-        querying.cancel()
-        await asyncio.wait((querying,))
-        return EXIT_INTERRUPTED
+    async def query(client: GatewayClient, _: asyncio.Event, err: Console) -> int:
+        as_table = sys.stdout.isatty() and not as_json
+        code = await Querying(client, err).run(parameters, as_table=as_table)
+        sys.stdout.flush()
+        return code
 
-    _run(target, 1, query)
+    # Unlike an update that is under way, nobody needs to know what becomes of a question.
+    _run(target, 1, query, lambda _: ended_by_signals())
 
 
 def _run(
     target: Target,
     connections: int,
     command: Callable[[GatewayClient, asyncio.Event, Console], Awaitable[int]],
+    signals: Callable[[asyncio.Event], AbstractContextManager[None]],
 ) -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that lacks a character must not end the command.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # TextIOWrapper
+    _prepare_streams()
     err = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
     said: set[str] = set()
 
@@ -68,15 +65,25 @@ def _run(
 
     async def main() -> int:
         stop = asyncio.Event()
-        with stopped_by_signals(stop):
+        with signals(stop):
             async with GatewayClient(target, connections, stop, note) as client:
                 return await command(client, stop, err)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             code = runner.run(main())
-            sys.stdout.flush()
         except (BrokenPipeError, SystemExit):  # the latter is what rich makes of the former
             code = EXIT_FAILED  # who read stdout has seen enough
+        except OSError as error:  # of stdout: what else there is, is told apart below
+            err.print(f"Failed: cannot write: {error.strerror or error}")
+            code = EXIT_FAILED
         # Inside the block, whose end would wait for a thread that reads a silent stdin.
         exit_now(code)
+
+
+def _prepare_streams() -> None:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - until the end
+        # A terminal that lacks a character must not end the command.
+        getattr(sys, name).reconfigure(errors="backslashreplace")

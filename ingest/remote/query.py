@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from ingest.errors import Error
-from ingest.remote.gateway import GatewayClient, RefusedError, StoppedError, UnavailableError
+from ingest.remote.gateway import GatewayClient, RefusedError, UnavailableError
 from ingest.remote.view import print_answer
-from ingest.runtime.interrupt import EXIT_INTERRUPTED
 from ingest.runtime.process import EXIT_FAILED
 
 EXIT_REFUSED = 3
@@ -38,8 +37,6 @@ class Querying:
         except UnavailableError as error:
             self._err.print(f"Failed: {error}")
             return EXIT_FAILED
-        except StoppedError:
-            return EXIT_INTERRUPTED
         return 0
 
     async def _json(self, parameters: Mapping[str, str]) -> None:

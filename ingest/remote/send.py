@@ -15,6 +15,7 @@ from ingest.remote.gateway import GatewayClient, RefusedError, StoppedError, Una
 from ingest.remote.outbox import Body, Outbox
 from ingest.remote.updates import Malformed, Update, UpdateReader
 from ingest.runtime.interrupt import EXIT_INTERRUPTED
+from ingest.runtime.printable import printable
 from ingest.runtime.process import EXIT_FAILED
 from ingest.runtime.progress import Progress
 
@@ -206,7 +207,7 @@ class Sending:
         self.tally.refused += 1
         if self.tally.refused > _MAX_SHOWN:
             return
-        self._err.print(f"{place}: {reason}")
+        self._err.print(f"{place}: {printable(reason)}")
         for detail in details[:_MAX_DETAILS]:
             self._err.print(f"  {detail}")
         if len(details) > _MAX_DETAILS:

@@ -1,4 +1,4 @@
-"""Commands that SIGINT and SIGTERM end in good order."""
+"""Commands that SIGINT and SIGTERM end: in good order, or at once if there is none to keep."""
 
 import asyncio
 import os
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 EXIT_INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
         stop.set()
 
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     for number in before:
         loop.add_signal_handler(number, end)
     try:
@@ -28,3 +29,21 @@ def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
         for number, handler in before.items():
             loop.remove_signal_handler(number)
             signal.signal(number, handler)  # uvloop does not, and a question must be interruptible
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Have SIGINT and SIGTERM end the process at once inside the block, whatever it waits for.
+
+    The event loop is not asked: while it writes to a pipe that nobody reads, it has no turn.
+    """
+
+    def end(*_: object) -> None:
+        os._exit(EXIT_INTERRUPTED)
+
+    before = {number: signal.signal(number, end) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import select
 import signal
 import subprocess
 from typing import Any
@@ -18,6 +19,7 @@ from tests.harness.commands import (
     COLUMNS,
     DEADLINE_S,
     run_in_pipe,
+    run_in_shell,
     run_on_terminal,
     started,
     visible,
@@ -157,6 +159,34 @@ async def test_a_signal_ends_a_query_that_is_not_answered() -> None:
                 await asked.wait()
                 process.send_signal(signal.SIGINT)
                 assert await process.wait() == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_even_if_nobody_reads_what_it_writes(number: signal.Signals) -> None:
+    reading, writing = os.pipe()
+    with ScriptedServer([Scripted(200, JSON, b" " * 2_000_000)]) as server:
+        command = query(server.url)
+        process = await asyncio.create_subprocess_exec(
+            *command.line, "run-1", env=command.environment, stdout=writing
+        )
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while select.select([], [writing], [], 0)[1]:  # until the pipe is full
+                    await asyncio.sleep(0.01)
+                process.send_signal(number)
+                assert await process.wait() == 130
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            os.close(writing)
+            os.close(reading)
+
+
+async def test_a_full_disk_is_said() -> None:
+    with ScriptedServer() as server:
+        done = await run_in_shell('"$@" >/dev/full', query(server.url), "run-1")
+    assert (done.code, done.err) == (1, "Failed: cannot write: No space left on device\n")
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from tests.commands.command import GROUP, Scripted, ScriptedServer, lines, point
 from tests.harness.client import EXAMPLE, Client
 from tests.harness.commands import (
     COLUMNS,
-    Command,
     Done,
     run_in_pipe,
+    run_in_shell,
     run_on_terminal,
     started,
     visible,
@@ -147,14 +147,21 @@ async def test_what_is_nested_too_deeply_is_refused_alone(
 async def test_an_input_that_cannot_be_read_to_its_end_is_a_failure(gateway: Gateway) -> None:
     done = await run_in_pipe(send(gateway.url), "/proc/self/mem")
     assert (done.code, done.err) == (1, "Failed: cannot read on: Input/output error\n")
-    closed = Command(("ingest", "send", "-"), {})
-    shell = ["sh", "-c", '"$@" <&-', "sh", *closed.line]
-    process = await asyncio.create_subprocess_exec(
-        *shell, env=closed.environment, stderr=asyncio.subprocess.PIPE
-    )
-    _, err = await process.communicate()
-    assert process.returncode == 2
-    assert err.endswith(b"there is no stdin to read\n")
+    done = await run_in_shell('"$@" <&-', send(gateway.url), "-")
+    assert done.code == 2
+    assert done.err.endswith("there is no stdin to read\n")
+
+
+@pytest.mark.parametrize("redirection", [">&-", ">/dev/full", "| true"])
+async def test_what_becomes_of_its_words_changes_nothing(
+    gateway: Gateway, execution_id: str, tmp_path: Path, redirection: str
+) -> None:
+    file = tmp_path / "run.jsonl"
+    file.write_bytes(lines(point(execution_id, 1)))
+    script = f'{{ "$@"; echo "$?" >&3; }} 3>&2 {redirection}'
+    done = await run_in_shell(script, send(gateway.url), str(file))
+    assert done.err == "0\n"
+    assert len((await stored(gateway, execution_id))["metrics"]) == 1
 
 
 async def test_of_many_refusals_the_first_are_shown(gateway: Gateway) -> None:
@@ -197,6 +204,7 @@ async def test_the_token_comes_from_the_environment_and_is_never_shown() -> None
         (["/"], "cannot read /: Is a directory"),
         (["-", "--url", "host:8080"], "must look like http://host:port"),
         (["-", "--url", "http://host:99999"], "must look like http://host:port"),
+        (["-", "--url", "http://host..example"], "must look like http://host:port"),
         (["-", "--url", "http://me:tellnobody@host"], "set INGEST_TOKEN instead"),
         (["-", "--resource-group", "no group"], "is not a resource group"),
         (["-", "--connections", "0"], "must be 1 to 64"),

@@ -66,6 +66,18 @@ async def run_in_pipe(command: Command, *arguments: str, given: bytes | None = N
     return Done(process.returncode, out.decode(), err.decode())
 
 
+async def run_in_shell(script: str, command: Command, *arguments: str) -> Done:
+    """Run a shell script in which `"$@"` is a command."""
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", script, "sh", *command.line, *arguments, env=command.environment,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(DEADLINE_S):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return Done(process.returncode, out.decode(), err.decode())
+
+
 @asynccontextmanager
 async def started(
     command: Command, *arguments: str, takes_input: bool = False
