@@ -20,6 +20,9 @@ _REQUEST_HEADERS = (
     "Content-Encoding",
     "Content-Type",
     "X-Request-ID",
+    # What a page sends that is traced itself (W3C Trace Context).
+    "traceparent",
+    "tracestate",
 )
 _EXPOSED = ("Allow", "Retry-After", "WWW-Authenticate", "X-Request-ID")
 # How long a browser need not ask again.

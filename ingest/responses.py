@@ -13,6 +13,9 @@ from ingest.compression import ENCODED, SMALL_BYTES, VARY, accepts_gzip, compres
 from ingest.errors import RequestError
 
 _SERVER = "metric-ingest"  # instead of aiohttp's, which tells versions
+# What is stored changes at any time, and an answer is for one resource group and one token: a cache
+# that keeps it would show it to another.
+_NOT_KEPT = {"Cache-Control": "no-store"}
 # Under this key a request knows headers that its answer gets beside all others.
 _MORE_HEADERS = "ingest.more_headers"
 
@@ -28,7 +31,9 @@ def json_response(
     """Make a 200 from JSON, encoded or not."""
     encoded = body if isinstance(body, bytes) else orjson.dumps(body)
     response = web.Response(
-        body=encoded, content_type="application/json", headers=common_headers(request_id) | VARY
+        body=encoded,
+        content_type="application/json",
+        headers=common_headers(request_id) | VARY | _NOT_KEPT,
     )
     compress(response, request)
     return response
@@ -40,7 +45,7 @@ def error_response(error: RequestError, request_id: str) -> web.Response:
         status=error.failure.status,
         body=error.body(request_id),
         content_type="application/json",
-        headers=error.headers | common_headers(request_id),
+        headers=error.headers | common_headers(request_id) | _NOT_KEPT,
     )
 
 
@@ -63,7 +68,7 @@ def stream_response(
     request: BaseRequest, request_id: str, headers: dict[str, str]
 ) -> web.StreamResponse:
     """Make a response of JSON that is sent in pieces; prepare and write it."""
-    response = web.StreamResponse(headers=common_headers(request_id) | headers)
+    response = web.StreamResponse(headers=common_headers(request_id) | _NOT_KEPT | headers)
     response.content_type = "application/json"
     response.headers.extend(request.get(_MORE_HEADERS, {}))
     return response

@@ -75,7 +75,7 @@ class Layer:
         value, long = _without_long_texts(value)
         for name, text in long.items():
             reason = f"is {len(text)} characters long, no text of a MetricResource may be"
-            yield Violation(pointer((*path, name)), f"{reason}: {shown(text)}", "MaxLength")
+            yield Violation(pointer((*path, name)), reason, "MaxLength")
         yield from self._own(value, path, long)
         if not isinstance(value, dict):
             return
@@ -148,6 +148,13 @@ _TYPE_NAMES = {
 }
 
 
+def _kind(value: Any) -> str:
+    """Show a value of the wrong type, but nothing of what is inside of it."""
+    if value and isinstance(value, list | dict):
+        return _TYPE_NAMES["array" if isinstance(value, list) else "object"]
+    return shown(value)
+
+
 def _reason(error: Any, value: Any) -> str:
     """Say in one sentence what is wrong with `value`."""
     say = _REASONS.get(type(error.kind).__name__)
@@ -162,8 +169,9 @@ _REASONS: dict[str, Callable[[dict[str, Any], Any], str]] = {
     "Format": lambda _, value: shown(value) + _NO_TIMESTAMP,
     "MaxItems": lambda rule, value: f"has {len(value)} items, at most {rule['limit']} are allowed",
     "Maximum": lambda rule, value: f"{shown(value)} is greater than {rule['limit']}",
+    # Without the value, which may be a key or a token: its length is what is wrong.
     "MaxLength": lambda rule, value: (
-        f"is {len(value)} characters long, at most {rule['limit']} are allowed: {shown(value)}"
+        f"is {len(value)} characters long, at most {rule['limit']} are allowed"
     ),
     "Minimum": lambda rule, value: f"{shown(value)} is less than {rule['limit']}",
     "MinLength": lambda *_: "is empty",
@@ -175,6 +183,6 @@ _REASONS: dict[str, Callable[[dict[str, Any], Any], str]] = {
     ),
     "Required": lambda rule, _: f"{shown(rule['property'])} is missing",
     "Type": lambda rule, value: (
-        f"must be {' or '.join(_TYPE_NAMES[name] for name in rule['types'])}, but is {shown(value)}"
+        f"must be {' or '.join(_TYPE_NAMES[name] for name in rule['types'])}, but is {_kind(value)}"
     ),
 }

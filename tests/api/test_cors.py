@@ -109,7 +109,7 @@ async def test_a_preflight_needs_no_token_and_says_what_a_page_may_send(page: Cl
     assert answer.headers["Access-Control-Allow-Origin"] == APP
     assert answer.headers["Access-Control-Allow-Methods"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
     allowed = answer.headers["Access-Control-Allow-Headers"].lower().split(", ")
-    assert {"ai-resource-group", "authorization", "content-type"} <= set(allowed)
+    assert {"ai-resource-group", "authorization", "content-type", "traceparent"} <= set(allowed)
     assert int(answer.headers["Access-Control-Max-Age"]) > 0
     assert "Access-Control-Allow-Credentials" not in answer.headers
 

@@ -37,8 +37,7 @@ ID = {"executionId": "never-stored"}
         (ID | {"tags": [{"name": "a", "value": ""}]}, "/tags/0/value: is empty"),
         (
             ID | {"tags": [{"name": "a", "value": "x" * 257}]},
-            ("/tags/0/value: is 257 characters long, at most 256 are allowed: "
-            f'"{"x" * 58}…'),
+            "/tags/0/value: is 257 characters long, at most 256 are allowed",
         ),
         (ID | {"metrics": [{}] * 1001}, "/metrics: has 1001 items, at most 1000 are allowed"),
         ({"executionId": "a/b"}, ('/executionId: "a/b" does not match the pattern '
@@ -49,6 +48,24 @@ async def test_a_refused_body(client: Client, body: object, detail: str) -> None
     answer = await client.patch(body)
     assert answer.status == 400
     assert detail in answer.details.splitlines()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ID | {"tags": [{"name": "password", "value": "hunter2-" * 100}]},
+        ID | {"tags": {"password": "hunter2"}},
+        ID | {"tags": [{"name": "login", "value": {"password": "hunter2"}}]},
+        ID | {"customInfo": [["password", "hunter2"]]},
+        ID | {"metrics": [{"name": "a", "value": 1, "labels": {"password": "hunter2"}}]},
+        ID | {"tags": [{"name": "hunter2-" * 100, "value": "x"}]},
+        ID | {"customInfo": [{"name": "password", "value": "hunter2-" * 100_000}]},
+    ],
+)  # fmt: skip
+async def test_a_refusal_does_not_repeat_what_may_be_secret(client: Client, body: object) -> None:
+    answer = await client.patch(body)
+    assert answer.status in (400, 413)
+    assert b"hunter2" not in answer.body
 
 
 @pytest.mark.parametrize(

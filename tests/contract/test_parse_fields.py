@@ -58,7 +58,8 @@ def test_a_value_may_be_any_number_that_a_double_or_64_bits_can_hold(value: str)
 def test_a_value_that_is_no_number_is_refused(value: Any) -> None:
     (violation,) = violations(update(metrics=[METRIC, {"name": "a", "value": value}]))
     assert violation.pointer == "/metrics/1/value"
-    assert violation.reason == f"must be a number, but is {orjson.dumps(value).decode()}"
+    shown = "a list" if value == [1] else orjson.dumps(value).decode()
+    assert violation.reason == f"must be a number, but is {shown}"
 
 
 @pytest.mark.parametrize("step", ["0", "1", "1.0", "1e3", "9223372036854775807", "null", "-0"])

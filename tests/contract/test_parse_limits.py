@@ -82,8 +82,7 @@ def test_a_text_may_have_256_characters_however_many_bytes_they_need(
     assert violations(with_text(pointer, "a" + character * 255)) == []
     (violation,) = violations(with_text(pointer, "a" + character * 256))
     assert violation.pointer == pointer
-    assert violation.reason.startswith("is 257 characters long, at most 256 are allowed: ")
-    assert len(violation.reason) < 150
+    assert violation.reason == "is 257 characters long, at most 256 are allowed"
 
 
 @pytest.mark.parametrize("pointer", PAIR_TEXTS)

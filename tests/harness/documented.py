@@ -11,9 +11,16 @@ from multidict import CIMultiDictProxy
 from ingest.openapi.document import build_document
 
 # Headers that HTTP itself has for any answer; OpenAPI says nothing of them, or elsewhere.
-_OF_HTTP = {"Connection", "Content-Length", "Content-Type", "Date", "Server", "Transfer-Encoding"}
-_OF_PAGES = {
+_OF_HTTP = {
     "Cache-Control",
+    "Connection",
+    "Content-Length",
+    "Content-Type",
+    "Date",
+    "Server",
+    "Transfer-Encoding",
+}
+_OF_PAGES = {
     "Content-Security-Policy",
     "Referrer-Policy",
     "X-Content-Type-Options",
