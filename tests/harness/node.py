@@ -57,7 +57,7 @@ def install() -> Node:
             if source.is_file():
                 shutil.copy(source, _FOLDER)
         if not stamp.exists() or stamp.read_text() != version:
-            _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
+            _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
             stamp.write_text(version)
     return Node(_FOLDER)
 
@@ -65,7 +65,7 @@ def install() -> Node:
 def _npm(*arguments: str) -> None:
     done = subprocess.run(
         [_home() / "bin" / "node", _home() / _NPM, *arguments], cwd=_FOLDER, check=False,
-        env=_environment(), capture_output=True, text=True, timeout=_INSTALL_DEADLINE_S,
+        env=os.environ | _path(), capture_output=True, text=True, timeout=_INSTALL_DEADLINE_S,
     )  # fmt: skip
     assert done.returncode == 0, f"npm {arguments[0]} failed: {done.stdout}\n{done.stderr}"[-3000:]
 
@@ -81,4 +81,8 @@ def _environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if name.lower() not in ("http_proxy", "https_proxy", "all_proxy", "node_options")
     }
-    return kept | {"PATH": f"{_home() / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    return kept | _path()
+
+
+def _path() -> dict[str, str]:
+    return {"PATH": f"{_home() / 'bin'}{os.pathsep}{os.environ['PATH']}"}

@@ -10,6 +10,7 @@ const DEADLINE_MS = 60_000;
 const { browser: executablePath, url, token, pictures } = JSON.parse(readFileSync(0, 'utf8'));
 const browser = await chromium.launch({
   executablePath,
+  timeout: DEADLINE_MS,
   args: [
     '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync',
