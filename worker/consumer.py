@@ -106,8 +106,8 @@ class Consumer:
 
         try:
             if not self._stopped:
-                # By aiormq: aio-pika makes an object of its own of each message, which takes a
-                # tenth of the worker's CPU.
+                # By aiormq: aio-pika makes an object of its own of each message, which costs the
+                # worker as much as decoding small ones.
                 consumed = await underlay.basic_consume(
                     queue.name, deliver, timeout=CONNECT_TIMEOUT_S
                 )

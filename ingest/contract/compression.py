@@ -1,7 +1,7 @@
 """Messages are compressed: the broker writes every byte to its log, on each of its nodes.
 
-What is not compressed is itself: a message may come either way, and old ones always do. The entries
-of a message resemble each other, so a group of them shrinks to a tenth, at more than 1 GB/s.
+What is not compressed is itself: a message may come either way, and small ones always do. The
+entries of a message resemble each other, so a group of them shrinks to a tenth or less.
 """
 
 import sys
