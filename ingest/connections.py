@@ -232,6 +232,12 @@ class _Connection(RequestHandler):
         # aiohttp waits so long for the request, and once more after it was cancelled.
         await super().shutdown(None if timeout is None else timeout / 2)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - as aiohttp's
+        # Whoever reads a body calls it, and it has the parser look for what a pause has left: with
+        # a small update that costs as much as checking it. Mostly nothing was paused.
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def resume_writing(self) -> None:
         self._unsent_bytes = 0
         super().resume_writing()

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 # A group of this size is worth a message of its own while others still wait for their confirm.
-_WORTH_ENTRIES = 16
+_WORTH_ENTRIES = 32
 _WORTH_BYTES = 64 * 1024
 
 

@@ -1,6 +1,7 @@
 """The backlog: deliveries that wait to be applied, and when some of them make a batch."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,8 @@ from worker import telemetry
 
 # What is not worth a batch waits so long for a batch in flight.
 _PATIENCE_S = 1.0
+# It begins no sooner than this after the batch before it began.
+_PACE_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,10 @@ class BatchLimits:
 class Backlog:
     """Deliveries in the order in which they came, taken in batches.
 
-    An idle worker takes what is there at once. But beside a batch that is being applied another
-    must be worth it, half of what it may hold: each costs the same, however little it is. Nothing
-    waits longer than a second for that, since what is being applied may be stuck.
+    A batch costs the same, however little it is. So it should be worth it: half of what it may
+    hold. An idle worker takes at once what is there all the same; but one that is not worth it
+    begins some milliseconds after the one before, and not beside one that is being applied. Nothing
+    waits longer than a second for that one, which may be stuck.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
@@ -73,6 +77,7 @@ class Backlog:
         self._waiting: deque[tuple[Delivery, int, float]] = deque()
         self._waiting_bytes = 0
         self._in_flight = 0
+        self._began = -math.inf  # the latest batch, by the event loop's clock
         self._changed = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
 
@@ -90,12 +95,13 @@ class Backlog:
 
     async def take(self) -> list[Delivery]:
         """Wait until there is a batch; then it is in flight, until `done` is called."""
-        while not self._is_due():
+        while (due_in_s := self._due_in_s()) is None or due_in_s > 0:
             self._changed.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE_S if self._waiting else None):
+                async with asyncio.timeout(due_in_s):
                     await self._changed.wait()
         self._in_flight += 1
+        self._began = self._clock()
         batch: list[Delivery] = []
         size = 0
         limits = self._limits
@@ -113,13 +119,16 @@ class Backlog:
         self._in_flight -= 1
         self._changed.set()
 
-    def _is_due(self) -> bool:
+    def _due_in_s(self) -> float | None:
+        """Return in how many seconds there is a batch if nothing changes; None for never."""
         limits = self._limits
         if not self._waiting or self._in_flight >= limits.batches_in_flight:
-            return False
-        return (
-            not self._in_flight
-            or 2 * len(self._waiting) >= limits.max_batch_messages
+            return None
+        if (
+            2 * len(self._waiting) >= limits.max_batch_messages
             or 2 * self._waiting_bytes >= limits.max_batch_bytes
-            or self._clock() - self._waiting[0][2] >= _PATIENCE_S
-        )
+        ):
+            return 0.0
+        if self._in_flight:
+            return self._waiting[0][2] + _PATIENCE_S - self._clock()
+        return self._began + _PACE_S - self._clock()

@@ -103,6 +103,24 @@ async def test_what_was_not_worth_it_is_taken_once_the_batch_is_done(backlog: Ba
     assert tags(await taking) == [1]
 
 
+async def test_what_is_not_worth_it_does_not_follow_the_batch_before_at_once(
+    backlog: Backlog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.backlog, "_PACE_S", 1000)
+    backlog.add(delivery(0))
+    assert await taken(backlog) == [0]
+    backlog.done()
+    backlog.add(delivery(1))
+    assert await taken(backlog) is None
+    backlog.add(delivery(2))
+    assert await taken(backlog) == [1, 2]
+    backlog.done()
+    backlog.add(delivery(3))
+    monkeypatch.setattr(worker.backlog, "_PACE_S", 0.01)
+    async with asyncio.timeout(5):
+        assert tags(await backlog.take()) == [3]
+
+
 async def test_what_is_not_worth_it_does_not_wait_for_a_batch_that_is_stuck(
     backlog: Backlog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
