@@ -118,6 +118,7 @@ class Consumer:
         finally:
             self._consumed.pop(queue.name, None)
             self._backlog.forget(underlay)
+            self._forget_lengths(queue)
 
     async def _check(self, queue: Queue, channel: AbstractChannel) -> None:
         """Note how many messages are ready on a queue; with the first, also how many dead letters.
@@ -128,7 +129,16 @@ class Consumer:
         """
         telemetry.QUEUE_MESSAGES.labels(queue.name).set(await _ready(channel, queue))
         if queue == self._queues[0]:
-            telemetry.DEAD_LETTER_MESSAGES.set(await _ready(channel, DEAD_LETTER_QUEUE))
+            dead_letters = telemetry.DEAD_LETTER_MESSAGES.labels(DEAD_LETTER_QUEUE.name)
+            dead_letters.set(await _ready(channel, DEAD_LETTER_QUEUE))
+
+    def _forget_lengths(self, queue: Queue) -> None:
+        """Show nothing of a queue that is not asked any longer: it would raise false alarms."""
+        with suppress(KeyError):
+            telemetry.QUEUE_MESSAGES.remove(queue.name)
+        if queue == self._queues[0]:
+            with suppress(KeyError):
+                telemetry.DEAD_LETTER_MESSAGES.remove(DEAD_LETTER_QUEUE.name)
 
     async def _look_further(self, connection: AbstractConnection) -> None:
         """Begin to consume the queues that are there beyond the number."""
@@ -149,8 +159,6 @@ class Consumer:
         with suppress(_GoneError):
             await keep_connected(self._url, "worker", partial(self._use, queue))
         self._further.remove(queue)
-        with suppress(KeyError):
-            telemetry.QUEUE_MESSAGES.remove(queue.name)
 
 
 async def _cancel(channel: UnderlayChannel, consumer_tag: str) -> None:

@@ -29,7 +29,7 @@ QUEUE_MESSAGES = Gauge(
     "worker_queue_messages", "Messages ready on a queue of updates, as last seen.", ["queue"]
 )
 DEAD_LETTER_MESSAGES = Gauge(
-    "worker_dead_letter_messages", "Dead letters on their queue, from whatever source."
+    "worker_dead_letter_messages", "Dead letters on their queue, from whatever source.", ["queue"]
 )
 BROKER_CONNECTED = Gauge("worker_broker_connected", "1 while messages are consumed.")
 COMPACTED_SEGMENTS = Counter(

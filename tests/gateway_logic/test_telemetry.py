@@ -50,5 +50,14 @@ def test_durations_are_counted_up_to_each_bound_the_bound_itself_included() -> N
     assert samples["ingest_request_duration_seconds_sum|PATCH"] == pytest.approx(21.0022)
 
 
-def test_before_the_first_request_there_are_no_requests() -> None:
-    assert scraped(RequestTally()) == {"ingest_updates_accepted_total": 0}
+def test_before_the_first_request_what_alerts_look_for_is_there_as_zero() -> None:
+    samples = scraped(RequestTally())
+    assert not any(samples.values())
+    assert samples.keys() == {
+        "ingest_updates_accepted_total",
+        *(
+            f"ingest_requests_total|{method}|{status}"
+            for method in ("PATCH", "GET", "DELETE")
+            for status in (500, 503)
+        ),
+    }

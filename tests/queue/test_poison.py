@@ -109,6 +109,10 @@ async def test_a_worker_that_would_dead_letter_everything_stops_itself(site: Sit
         assert await asyncio.to_thread(wait_for, has_stopped, 20)
         # It stays, so that nobody restarts it and each restart dead-letters some more.
         assert not worker.is_ready()
+        # What it last saw of the queues would be shown as long as it stays.
+        metrics = worker.operations("/metrics")
+        assert "worker_queue_messages{" not in metrics
+        assert "worker_dead_letter_messages{" not in metrics
         dead = await length(channel, DEAD_LETTER_QUEUE)
         assert dead < 50  # some are tolerated whatever their share
         await until_length(channel, 200 - dead)
