@@ -167,6 +167,7 @@ class _Connection(RequestHandler):
         "_requests_seen",
         "_stalled_since",
         "_unsent_bytes",
+        "_was_paused",
         "_wire",
     )
 
@@ -179,6 +180,7 @@ class _Connection(RequestHandler):
         # What has arrived, and since when, of headers that are not complete.
         self._header_bytes = 0
         self._headers_since = 0.0
+        self._was_paused = False
         # What was not yet taken by the client when it was last looked at, and since when.
         self._unsent_bytes = 0
         self._stalled_since = 0.0
@@ -232,10 +234,15 @@ class _Connection(RequestHandler):
         # aiohttp waits so long for the request, and once more after it was cancelled.
         await super().shutdown(None if timeout is None else timeout / 2)
 
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - as aiohttp's
-        # Whoever reads a body calls it, and it has the parser look for what a pause has left: with
-        # a small update that costs as much as checking it. Mostly nothing was paused.
-        if self._reading_paused:
+    def pause_reading(self) -> None:
+        self._was_paused = True
+        super().pause_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002
+        # Whoever reads a body calls it, and it has the parser look for the rest of what came: with
+        # a small update that costs as much as checking it. There is a rest only if something was
+        # paused once, or behind many requests that were sent without waiting for answers.
+        if self._was_paused or self._messages:
             super().resume_reading(resume_parser)
 
     def resume_writing(self) -> None:

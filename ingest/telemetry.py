@@ -14,7 +14,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-# What alerts look for is there from the start: a rate misses the first of what was not.
+# These are there from the start, for the alerts: a rate misses the first of what was not.
 _FAILURES = (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
 _ENTRIES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -24,7 +24,9 @@ class RequestTally(Collector):
 
     def __init__(self) -> None:
         self._ended: dict[tuple[str, int | str], int] = {
-            (method, int(status)): 0 for method in ("PATCH", "GET", "DELETE") for status in _FAILURES
+            (method, int(status)): 0
+            for method in ("PATCH", "GET", "DELETE")
+            for status in _FAILURES
         }
         # By method: how many took at most as long as each bound, but longer than the one before.
         self._took: dict[str, list[int]] = {}

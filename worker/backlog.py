@@ -17,6 +17,8 @@ from worker import telemetry
 _PATIENCE_S = 1.0
 # It begins no sooner than this after the batch before it began.
 _PACE_S = 0.01
+# The event loop's clock may stand still for that long, and its timeouts come as much too early.
+_CLOCK_STEP_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Backlog:
 
     async def take(self) -> list[Delivery]:
         """Wait until there is a batch; then it is in flight, until `done` is called."""
-        while (due_in_s := self._due_in_s()) is None or due_in_s > 0:
+        while (due_in_s := self._due_in_s()) is None or due_in_s > _CLOCK_STEP_S:
             self._changed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(due_in_s):

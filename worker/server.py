@@ -39,7 +39,9 @@ class Worker:
         self._store = Store(self._client[settings.mongodb_database])
         self._backlog = Backlog(
             BatchLimits(
-                settings.max_batch_messages, settings.max_batch_bytes, settings.batches_in_flight
+                min(settings.max_batch_messages, settings.prefetch_messages),  # no more can wait
+                settings.max_batch_bytes,
+                settings.batches_in_flight,
             )
         )
         self._consumer = Consumer(

@@ -19,6 +19,8 @@ ENTRY_AGE_SECONDS = Histogram(
     buckets=_SECONDS,
 )
 DEAD_LETTERS = Counter("worker_dead_letters", "Entries dead-lettered.", ["reason"])
+for _reason in ("undecodable", "invalid-entry", "refused"):
+    DEAD_LETTERS.labels(_reason)  # from the start: an increase misses the first of what was not
 DATABASE_FAILURES = Counter(
     "worker_database_failures", "Batches that could not be written and were tried again.", ["kind"]
 )

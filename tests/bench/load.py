@@ -57,12 +57,15 @@ class Load:
         folder: Path,
         executions: Sequence[str],
         duration_s: float,
+        *,
         form: Format = PATCH,
+        connections: int = CONNECTIONS,
     ) -> None:
         """Prepare a load of updates to a URL, of so many whole seconds; the folder is for files."""
         self._url = url
         self._duration_s = duration_s
         self._form = form
+        self._connections = connections
         self._bodies = folder / f"bodies-{form.name}-{mix.metrics}"
         if not self._bodies.exists():
             self._bodies.write_text("\n".join(form.prepared(mix)) + "\n")
@@ -81,7 +84,7 @@ class Load:
         if rate is not None:
             self.pace(rate)
         command = [
-            "wrk", "--threads=1", f"--connections={CONNECTIONS}", f"--timeout={_TIMEOUT_S}s",
+            "wrk", "--threads=1", f"--connections={self._connections}", f"--timeout={_TIMEOUT_S}s",
             f"--duration={self._duration_s:.0f}s", f"--script={_SCRIPT}", self._url, "--",
             str(self._bodies), str(self._executions), str(self._control_file),
             str(next(_firsts)), "full" if rate is None else "paced", *self._form.head,
