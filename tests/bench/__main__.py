@@ -5,8 +5,8 @@ Sections that are not measured stay in that file as they are, each with its own 
     python -m tests.bench [--quick] [SECTION ...]
 
 Only sections with these names, or all but those that need more than this machine has anyway. Exit
-code 1 if something could not be measured, or means nothing; whether a target is reached is for the
-reader.
+code 1 if something could not be measured; what makes a figure doubtful stands below the table, and
+whether a target is reached is for the reader.
 """
 
 import argparse

@@ -3,8 +3,9 @@
 Updates are sent through the gateway, and the messages that it makes are kept: every round drains
 the very same ones, into a database of its own. Workers are started first; then the messages are
 published, which takes a small part of the time that storing them takes, and the rate is that from
-the end of publishing until all is stored. Then the segments of the database are inserted by
-`insert_many`, in as many batches as the worker made, with as many at the same time.
+the end of publishing until all is stored. CPU is that of the workers, of MongoDB and of RabbitMQ
+meanwhile: it shows whether more workers find free cores. Then the segments of the database are
+inserted by `insert_many`, in as many batches as the worker made, with as many at the same time.
 """
 
 import time
@@ -14,7 +15,8 @@ from typing import Any
 from ingest.contract.documents import SEGMENTS
 from tests.bench.bodies import Mix
 from tests.bench.ceilings import count_entries, insert, publish, take_messages
-from tests.bench.rig import BenchError, Rig, default_of, run, sample_of, stored
+from tests.bench.rig import BenchError, Rig, default_of, pid_of, run, sample_of, stored
+from tests.bench.usage import cpu_s
 from tests.harness.services import Gateway, Site, Worker
 from worker.settings import WorkerSettings
 
@@ -23,6 +25,7 @@ MIXES = (Mix(1), Mix(10), Mix(100))
 _FILL_S = 4.0
 _ROUNDS = 3
 _WORKERS = (1, 2, 4)
+_USERS = ("workers", "MongoDB", "RabbitMQ")
 _MAX_MESSAGES_BYTES = 128_000_000
 _PUBLISH_IN_FLIGHT = 16
 # A look costs each worker a millisecond.
@@ -40,6 +43,10 @@ class _Rates:
     """Updates per second of each round."""
 
     drained: dict[int, list[float]] = field(default_factory=lambda: {n: [] for n in _WORKERS})
+    # Microseconds of CPU for each update, by who used it.
+    cpu: dict[int, dict[str, list[float]]] = field(
+        default_factory=lambda: {n: {name: [] for name in _USERS} for n in _WORKERS}
+    )
     inserted: list[float] = field(default_factory=list)
     # What each database holds in the end, by the worker's count.
     batch: list[float] = field(default_factory=list)
@@ -49,6 +56,7 @@ class _Rates:
 class _Drain:
     rate: float
     batches: int
+    cpu_us: dict[str, float]
 
 
 def measure(rig: Rig) -> None:
@@ -87,8 +95,10 @@ def _measure_round(rig: Rig, site: Site, mix: Mix, messages: list[bytes], rates:
         name = f"{site.database_name}-{workers}"
         with rig.mongo(name) as database:
             database.client.drop_database(name)
-            drain = _drain(site, name, messages, workers)
+            drain = _drain(rig, site, name, messages, workers)
             rates.drained[workers].append(drain.rate)
+            for user, cpu_us in drain.cpu_us.items():
+                rates.cpu[workers][user].append(cpu_us)
             documents: list[dict[str, Any]] = []
             if workers == 1:
                 documents = list(database[SEGMENTS].find().sort("_id"))
@@ -104,7 +114,7 @@ def _measure_round(rig: Rig, site: Site, mix: Mix, messages: list[bytes], rates:
             rates.batch.append(updates / drain.batches)
 
 
-def _drain(site: Site, database: str, messages: list[bytes], count: int) -> _Drain:
+def _drain(rig: Rig, site: Site, database: str, messages: list[bytes], count: int) -> _Drain:
     """Start workers, put messages on the queue, and see how fast they are stored."""
     updates = sum(count_entries(messages))
     workers = [site.worker(MONGODB_DATABASE=database) for _ in range(count)]
@@ -114,28 +124,49 @@ def _drain(site: Site, database: str, messages: list[bytes], count: int) -> _Dra
         for worker in workers:
             worker.await_ready()
         run(publish(site, messages, _PUBLISH_IN_FLIGHT))
-        rate = _rate(workers, updates)
+        pids = dict(
+            zip(
+                _USERS,
+                ([pid_of(one) for one in workers], [pid_of(rig.database)], [pid_of(rig.broker)]),
+                strict=True,
+            )
+        )
+        rate, cpu_us = _rate(workers, updates, pids)
         batches = sum(sample_of(one, "worker_batch_entries_count") for one in workers)
     finally:
         for worker in workers:
             worker.stop()
-    return _Drain(rate, batches)
+    return _Drain(rate, batches, cpu_us)
 
 
-def _rate(workers: list[Worker], updates: int) -> float:
+def _rate(
+    workers: list[Worker], updates: int, pids: dict[str, list[int]]
+) -> tuple[float, dict[str, float]]:
+    """Return updates per second, and microseconds of CPU for each update by who used it."""
     began: tuple[float, int] | None = None
+    used_s: dict[str, float] = {}
     ends = time.monotonic() + _DEADLINE_S
     while time.monotonic() < ends:
         counts = [stored(worker) for worker in workers]
         now = (time.monotonic(), sum(counts))
         if began is None and all(counts):
             began = now
+            used_s = _used_s(pids)
         if now[1] == updates:
             if began is None or updates - began[1] < _LEAST_SHARE * updates:
                 raise BenchError("most was stored before all workers had begun")
-            return (updates - began[1]) / (now[0] - began[0])
+            drained = updates - began[1]
+            cpu_us = {
+                user: 1e6 * (seconds - used_s[user]) / drained
+                for user, seconds in _used_s(pids).items()
+            }
+            return drained / (now[0] - began[0]), cpu_us
         time.sleep(_POLL_S)
     raise BenchError("the queue was not drained in time")
+
+
+def _used_s(pids: dict[str, list[int]]) -> dict[str, float]:
+    return {user: sum(map(cpu_s, theirs)) for user, theirs in pids.items()}
 
 
 def _report(rig: Rig, mix: Mix, rates: _Rates) -> None:
@@ -144,6 +175,9 @@ def _report(rig: Rig, mix: Mix, rates: _Rates) -> None:
     for count in _WORKERS:
         what = f"{of}: {count} worker{'s' if count > 1 else ''}"
         report.add(f"{head}.workers-{count}", what, "/s", drained[count])
+        for user, cpu_us in rates.cpu[count].items():
+            key = f"{head}.workers-{count}-cpu-{user.lower()}"
+            report.add(key, f"{what}: CPU of {user} for each", "µs", cpu_us)
     report.add(f"{head}.insert", f"{of}: raw insert_many", "/s", rates.inserted)
     report.add(f"{head}.batch", f"{of}: updates in a batch", "", rates.batch)
     report.compare(f"{head}.of-insert", f"{of}: 1 worker ÷ raw", drained[1], rates.inserted)

@@ -1,4 +1,4 @@
-"""The gateway alone, without workers, against what no gateway could exceed.
+"""The gateway alone, without workers, against what its parts could do alone.
 
 For each size of body, in rounds one after the other: a handler that reads and answers, one that
 also parses and validates, the gateway, and a raw publish of the very messages that the gateway put
