@@ -256,17 +256,16 @@ async def test_a_long_run_of_single_points_becomes_like_one_logged_in_bulk(bench
     assert len(bulk["metrics"]) == number
 
 
-COMPACT = ("worker", "compact")
-
-
-def sweep(
-    site: Site, *arguments: str, command: tuple[str, ...] = COMPACT, **variables: str
-) -> subprocess.Popen[str]:
+def sweep(site: Site, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Start `compact` in a pipe."""
+    return started(site, "worker", "compact", *arguments, **variables)
+
+
+def started(site: Site, module: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     names = ("MONGODB_URL", "MONGODB_DATABASE")
     environment = {name: site.environment[name] for name in names} | variables
     return subprocess.Popen(
-        [sys.executable, "-m", *command, *arguments],
+        [sys.executable, "-m", module, *arguments],
         env=environment | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -336,7 +335,7 @@ async def test_a_killed_sweep_leaves_nothing_half_done_and_the_next_one_goes_on(
         ("started", "commitTransaction", "1"),
         ("succeeded", "commitTransaction", "2"),
     ):
-        process = sweep(site, *instant, command=("tests.compaction.killed",))
+        process = started(site, "tests.compaction.killed", *instant)
         assert await finished(process) == (-signal.SIGKILL, "", "")
         await assert_unchanged()
 

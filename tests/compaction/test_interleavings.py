@@ -50,8 +50,8 @@ def steps(draw: st.DrawFn) -> list[Step]:
             argument = None
             if what == "delete":
                 key = draw(st.integers(0, resources - 1))
-                argument = (key, FIRST_SEQUENCE + 1000 * draw(st.integers(-1, 21)))
-                argument = (*argument, draw(st.booleans()))
+                sequence = FIRST_SEQUENCE + 1000 * draw(st.integers(-1, 21))
+                argument = (key, sequence, draw(st.booleans()))
             result.append((what, argument))
     return [*result, ("compact", None), ("read", None)]
 
