@@ -83,6 +83,12 @@ class Bench:
         """Count what is stored of a resource."""
         return await self.database[SEGMENTS].count_documents({"resource": key})
 
+    async def count_points(self, key: str) -> int:
+        """Count the stored points of a resource: one that is there twice, which no reader shows,
+        counts twice."""
+        found = self.database[SEGMENTS].find({"resource": key}, ["points"])
+        return sum([one["points"] async for one in found])
+
 
 async def answer(snapshot: Snapshot, *keys: str) -> Any:
     """Return what a gateway answers out of a snapshot."""

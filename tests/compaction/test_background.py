@@ -3,19 +3,28 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from pymongo.errors import AutoReconnect
 
+from deploy.local.ports import choose_port
 from ingest.contract.documents import Document, segments
+from ingest.contract.message import encode_message
 from ingest.contract.points import run_of
+from ingest.runtime.settings import load
 from tests.compaction.bench import AT_ONCE, Bench, message_id, point
 from tests.compaction.test_compaction import KEY, fill
-from tests.contract.strategies import FIRST_SEQUENCE
+from tests.contract.strategies import FIRST_SEQUENCE, Update
+from tests.harness.services import Site
+from tests.queue.broker_client import channel_of, put
+from worker import server
 from worker.compaction import background
 from worker.compaction.background import Compactor
 from worker.compaction.plan import Limits
 from worker.compaction.store import CompactionStore
+from worker.server import Worker
+from worker.settings import WorkerSettings
 
 DEADLINE_S = 20.0
 
@@ -125,3 +134,48 @@ async def test_it_compacts_for_real(bench: Bench) -> None:
         while await bench.count_segments(KEY) > 3:
             await asyncio.sleep(0.01)
     assert await bench.read(KEY) == before
+
+
+@asynccontextmanager
+async def working(site: Site, **variables: str) -> AsyncIterator[None]:
+    """Run a whole worker in this process, and drain it at the end of the block."""
+    ops_port = {"WORKER_OPS_PORT": str(choose_port())}
+    stop = asyncio.Event()
+    settings = load(WorkerSettings, site.environment | ops_port | variables)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(Worker(settings).run(stop))
+        yield
+        stop.set()
+
+
+def message_of_step(step: int) -> bytes:
+    """Return a message of one update of one point."""
+    group, _, execution_id = KEY.partition("/")
+    sequence = FIRST_SEQUENCE + 1000 * step
+    update = Update(sequence, group, {"executionId": execution_id, "metrics": [point(step)]})
+    return encode_message(message_id(sequence), [update.encode()])
+
+
+async def test_a_worker_compacts_a_run_while_its_updates_arrive(
+    site: Site, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The age is no setting: whoever lowered it would break the reads of updates just accepted.
+    monkeypatch.setattr(server, "CompactionStore", partial(CompactionStore, limits=AT_ONCE))
+    count = sent = times = 0
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        channel_of(site) as channel,
+        working(site, WORKER_COMPACT_AFTER_SEGMENTS="10"),
+    ):
+        while times < 2:
+            await put(channel, message_of_step(sent))
+            sent += 1
+            while len(metrics := (await bench.read(KEY) or [{"metrics": []}])[0]["metrics"]) < sent:
+                await asyncio.sleep(0.005)
+            # Whenever it looks: all that was stored, and once.
+            assert metrics == [point(step) for step in range(sent)]
+            before, count = count, await bench.count_segments(KEY)
+            times += count < before
+    ((resource),) = await bench.read(KEY)
+    assert resource["metrics"] == [point(step) for step in range(sent)]
+    assert await bench.count_points(KEY) == sent

@@ -1,5 +1,6 @@
 """Strategies: valid updates of any kind, and small ones that collide in every way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -159,20 +160,26 @@ class Update:
 
 
 @st.composite
-def updates(draw: st.DrawFn, max_size: int = 8) -> list[Update]:
+def updates(
+    draw: st.DrawFn,
+    max_size: int = 8,
+    min_size: int = 1,
+    groups: Sequence[str] = ("default", "other"),
+    runs: Sequence[str] = ("run.1", "run.2"),
+) -> list[Update]:
     """Updates of few resources, tags and points; no two share a sequence."""
     resource = st.fixed_dictionaries(
-        {"executionId": st.sampled_from(["run.1", "run.2"])},
+        {"executionId": st.sampled_from(runs)},
         optional={
             "metrics": st.lists(canonical_metrics(), max_size=5),
             "tags": _few_pairs(),
             "customInfo": _few_pairs(),
         },
     )
-    numbers = draw(st.lists(st.integers(0, 20), unique=True, min_size=1, max_size=max_size))
-    groups = st.sampled_from(["default", "other"])
+    numbers = draw(st.lists(st.integers(0, 20), unique=True, min_size=min_size, max_size=max_size))
+    group = st.sampled_from(groups)
     return [
-        Update(FIRST_SEQUENCE + 1000 * number, draw(groups), draw(resource)) for number in numbers
+        Update(FIRST_SEQUENCE + 1000 * number, draw(group), draw(resource)) for number in numbers
     ]
 
 
