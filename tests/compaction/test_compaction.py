@@ -232,7 +232,7 @@ async def visited(bench: Bench, key: str) -> tuple[int, int]:
 
 
 async def test_a_long_run_of_single_points_becomes_like_one_logged_in_bulk(bench: Bench) -> None:
-    number, at_once, in_bulk = 30_000, 200, "default/bulk"
+    number, at_once, in_bulk = 100_000, 200, "default/bulk"
     points = [json.loads(one)["metrics"][0] for one in run_updates("long-run", number, 1)]
     for key in (KEY, in_bulk):
         await bench.database[RESOURCES].insert_one(RESOURCE | {"_id": key})
