@@ -57,7 +57,7 @@ class Mongod(Server):
             "replSet": _REPLICA_SET,
             "oplogSize": 512,  # MB
             "wiredTigerCacheSizeGB": self._cache_gb,
-            # The default, 6, takes several times the CPU, and saves nothing on segments.
+            # The default, 6, takes several times the CPU, and makes few segments smaller.
             "zstdDefaultCompressionLevel": 1,
         } | self._tls_options()
         parameters = {
