@@ -64,7 +64,7 @@ class Applier:
                 units.append(unit)
         refused = await self._write(units)
         dead += refused
-        entries = sum(len(unit.entries) for unit in units) - len(refused)
+        entries = sum(len(unit.updates) for unit in units) - len(refused)
         self._limit.count(entries, len(dead))
         if dead:
             await self._publish(dead)
@@ -82,7 +82,7 @@ class Applier:
         except RefusedError as error:
             if len(units) > 1:
                 parts = [[unit] for unit in units]
-            elif len(units[0].entries) > 1:
+            elif len(units[0].updates) > 1:
                 parts = [[unit] for unit in units[0].alone()]
             else:
                 return [units[0].dead_letter("refused", str(error))]
@@ -158,5 +158,5 @@ def _report(units: list[Unit], entries: int, duration_s: float) -> None:
     telemetry.ENTRIES_APPLIED.inc(entries)
     telemetry.BATCH_ENTRIES.observe(entries)
     telemetry.BATCH_SECONDS.observe(duration_s)
-    oldest = min(entry.sequence for unit in units for _, entry, _ in unit.entries)
+    oldest = min(one.sequence for unit in units for one in unit.updates)
     telemetry.ENTRY_AGE_SECONDS.observe(max(0.0, (time.time_ns() - oldest) / 1e9))

@@ -25,7 +25,7 @@ Everything is plain Python types; only the store knows the driver.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -69,8 +69,37 @@ def segment_id(message_id: bytes, ordinal: int, part: int = 0) -> bytes:
     return message_id + ordinal.to_bytes(2, "big") + part.to_bytes(2, "big")
 
 
+class RunText(NamedTuple):
+    """A run, or a part of one that is too large for a segment, as segments hold it."""
+
+    sequence: int
+    first: Key
+    """A lower bound of the points' keys."""
+
+    points: int
+    text: bytes
+    """JSON: [point, ...]."""
+
+
+# Where runs and segments are cut must not change. A message that an older release wrote in part
+# comes again: what is written of it is recognised by the segments' ids.
+
+
+def run_texts(run: Run) -> list[RunText]:
+    """Encode a run: as one text, unless it would be too large."""
+    text = orjson.dumps(run.points)
+    count = len(run.points)
+    if len(text) <= SEGMENT_MAX_BYTES or count == 1:
+        return [RunText(run.sequence, run.first, count, text)]
+    half = count // 2
+    return [
+        *run_texts(run._replace(points=run.points[:half])),
+        *run_texts(run._replace(points=run.points[half:])),
+    ]
+
+
 def segments(
-    message_id: bytes, ordinal: int, key: str, runs: Iterable[Run], *, isolated: bool = False
+    message_id: bytes, ordinal: int, key: str, texts: Iterable[RunText], *, isolated: bool = False
 ) -> list[Document]:
     """Build the segments of one resource in one message: one, unless it would be too large.
 
@@ -79,13 +108,11 @@ def segments(
     not pass for written when only a part of it is.
     """
     documents = []
-    for part, piece in enumerate(_cut(runs), start=_ISOLATED if isolated else 0):
-        sequences, firsts, counts, texts = zip(*piece, strict=True)
-        text = b"[%b]" % b",".join(texts)
-        points = sum(counts)
+    for part, piece in enumerate(_pieces(texts), start=_ISOLATED if isolated else 0):
+        text = b"[%b]" % b",".join([b"[%d,%b]" % (one.sequence, one.text) for one in piece])
         # Those without points have no first key.
-        keys = [first for first, count in zip(firsts, counts, strict=True) if count]
-        step, timestamp, _ = min(keys, default=NO_KEY)
+        step, timestamp, _ = min((one.first for one in piece if one.points), default=NO_KEY)
+        sequences = [one.sequence for one in piece]
         documents.append(
             {
                 "_id": segment_id(message_id, ordinal, part),
@@ -94,7 +121,7 @@ def segments(
                 "firstTimestamp": timestamp,
                 "firstSequence": min(sequences),
                 "lastSequence": max(sequences),
-                "points": points,
+                "points": sum([one.points for one in piece]),
                 "size": len(text),
                 "runs": text.decode(),
             }
@@ -140,31 +167,16 @@ def prefix_range(prefix: str) -> Document:
     return {"$gte": prefix, "$lt": prefix[:-1] + "0"}  # "0" is the character after "/"
 
 
-# Of each run, or part of one: its sequence, a lower bound of its points' keys, their number, and
-# the JSON text [sequence, [point, ...]].
-_Piece = list[tuple[int, Key, int, bytes]]
-
-
-def _cut(runs: Iterable[Run]) -> Iterator[_Piece]:
-    """Group runs into pieces of at most a segment's size, cutting long runs."""
-    piece: _Piece = []
+def _pieces(texts: Iterable[RunText]) -> Iterator[list[RunText]]:
+    """Group texts into pieces of at most a segment's size."""
+    piece: list[RunText] = []
     points = size = 0
-    for run in runs:
-        for key, count, text in _cut_run(run.points, run.first):
-            full = points + count > SEGMENT_MAX_POINTS or size + len(text) > SEGMENT_MAX_BYTES
-            if piece and full:
-                yield piece
-                piece, points, size = [], 0, 0
-            piece.append((run.sequence, key, count, b"[%d,%b]" % (run.sequence, text)))
-            points += count
-            size += len(text)
+    for one in texts:
+        full = points + one.points > SEGMENT_MAX_POINTS or size + len(one.text) > SEGMENT_MAX_BYTES
+        if piece and full:
+            yield piece
+            piece, points, size = [], 0, 0
+        piece.append(one)
+        points += one.points
+        size += len(one.text)
     yield piece
-
-
-def _cut_run(points: list[Point], first: Key) -> list[tuple[Key, int, bytes]]:
-    """Return (a lower bound of the keys, number of points, JSON text) for a run or its halves."""
-    text = orjson.dumps(points)
-    if len(text) <= SEGMENT_MAX_BYTES or len(points) == 1:
-        return [(first, len(points), text)]
-    middle = len(points) // 2
-    return [*_cut_run(points[:middle], first), *_cut_run(points[middle:], first)]

@@ -1,8 +1,11 @@
 """The message on the queue: a group of entries, as JSON, with a version. Compressed if it is large.
 
-    {"version": 1, "id": "<24 hex digits>", "entries": [
-        {"sequence": n, "requestId": "...", "resourceGroup": "...", "resource": {...}}]}
+    {"version": 1, "id": "<24 hex digits>", "lengths": [m, ...], "entries": [
+        {"sequence": n, "requestId": "...", "resourceGroup": "...", "resource": {...}}, ...]}
 
+`lengths` are those of the entries' own texts, in bytes, and the entries follow each other with
+nothing but a comma between. So they can be decoded one by one, each while all of it is in the
+processor's cache: decoded at once, a message would take some megabytes. It need not be there.
 `sequence` orders updates: nanoseconds since 1970 that never repeat in one gateway and whose
 microseconds are the time of receipt. `resource` is the client's own bytes, checked but not
 re-encoded. A worker must read every version that was ever released: the queue may hold them.
@@ -10,6 +13,8 @@ Readers ignore fields they don't know, so adding one needs no new version. The e
 that is traced also has a `traceparent` (W3C Trace Context).
 """
 
+from collections.abc import Iterator
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import jsonschema_rs
@@ -20,6 +25,9 @@ from ingest.contract.resource import EXECUTION_ID_PATTERN, MAX_STEP, RESOURCE_GR
 
 VERSION = 1
 MESSAGE_ID_BYTES = 12
+_ENTRIES = b',"entries":['
+_COMMA = ord(",")
+_END = b"]}"
 # How many levels deeper a resource is nested in a message: message, entries, entry.
 ENVELOPE_LEVELS = 3
 CONTENT_TYPE = "application/json"  # also of those that are compressed: they say so themselves
@@ -99,8 +107,13 @@ def traceparents(body: bytes) -> list[tuple[str, str]]:
 
 def encode_message(message_id: bytes, entries: list[bytes]) -> bytes:
     """Encode a message from its encoded entries."""
-    head = b'{"version":%d,"id":"%b","entries":[' % (VERSION, message_id.hex().encode())
-    return head + b",".join(entries) + b"]}"
+    lengths = ",".join(str(len(entry)) for entry in entries).encode()
+    head = b'{"version":%d,"id":"%b","lengths":[%b]' % (
+        VERSION,
+        message_id.hex().encode(),
+        lengths,
+    )
+    return b"%b%b%b%b" % (head, _ENTRIES, b",".join(entries), _END)
 
 
 def decode_message(body: bytes) -> Message:
@@ -109,12 +122,67 @@ def decode_message(body: bytes) -> Message:
     Raises:
         UndecodableMessageError: not JSON, not a message, or of an unknown version.
     """
+    message_id, entries = read_message(body)
+    return Message(message_id, list(entries))
+
+
+def read_message(body: bytes) -> tuple[bytes, Iterator[Any]]:
+    """Return a message's id, and its entries, each of which is decoded when it is asked for.
+
+    Raises:
+        UndecodableMessageError: not JSON, not a message, or of an unknown version; the iterator
+            raises it as well.
+    """
     try:
-        message = orjson.loads(decompress(body))
-    except orjson.JSONDecodeError as error:
-        raise UndecodableMessageError(f"not JSON: {error}") from error
+        text = decompress(body)
     except ValueError as error:
         raise UndecodableMessageError(str(error)) from error
+    if (cut := _cut(text)) is not None:
+        head, texts = cut
+        return _checked_id(head), map(_loads, texts)
+    message = _loads(text)
+    message_id = _checked_id(message)
+    entries = message.get("entries")
+    if not isinstance(entries, list):
+        raise UndecodableMessageError("not a message: its entries are malformed")
+    return message_id, iter(entries)
+
+
+def _cut(text: bytes) -> tuple[Any, list[memoryview]] | None:
+    """Cut a message that tells its entries' lengths: what stands before them, and their texts."""
+    found = text.find(_ENTRIES)
+    if found < 0:
+        return None
+    try:
+        head = orjson.loads(text[:found] + b"}")
+    except orjson.JSONDecodeError:
+        return None
+    lengths = head.get("lengths") if isinstance(head, dict) else None
+    if not lengths or not isinstance(lengths, list) or not all(map(_is_length, lengths)):
+        return None
+    view = memoryview(text)
+    # Where each entry ends; the first one follows the bracket as the others follow a comma.
+    ends = list(
+        accumulate(lengths, lambda end, length: end + 1 + length, initial=found + len(_ENTRIES) - 1)
+    )
+    if text[ends[-1] :] != _END or any(text[end] != _COMMA for end in ends[1:-1]):
+        return None
+    return head, [view[before + 1 : end] for before, end in pairwise(ends)]
+
+
+def _is_length(value: Any) -> bool:
+    return value.__class__ is int and value > 0
+
+
+def _loads(text: bytes | memoryview) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise UndecodableMessageError(f"not JSON: {error}") from error
+
+
+def _checked_id(message: Any) -> bytes:
+    """Return a message's id, if it is a message of a version that is known."""
     if not isinstance(message, dict) or "version" not in message:
         raise UndecodableMessageError("not a message: it has no version")
     version = message["version"]
@@ -124,12 +192,11 @@ def decode_message(body: bytes) -> Message:
         raise UndecodableMessageError(f"unknown message version {version}")
     try:
         message_id = bytes.fromhex(message["id"])
-        entries = message["entries"]
     except (KeyError, TypeError, ValueError) as error:
         raise UndecodableMessageError(f"not a message: {error!r}") from error
-    if len(message_id) != MESSAGE_ID_BYTES or not isinstance(entries, list):
-        raise UndecodableMessageError("not a message: its id or its entries are malformed")
-    return Message(message_id, entries)
+    if len(message_id) != MESSAGE_ID_BYTES:
+        raise UndecodableMessageError("not a message: its id is malformed")
+    return message_id
 
 
 def decode_entry(raw: Any) -> Entry:

@@ -50,17 +50,17 @@ def run_of(sequence: int, metrics: Iterable[Point]) -> Run:
     """
     points: list[Point] = []
     keys: list[Key] = []
+    before = ""  # Metrics are logged together: their timestamps are mostly the same.
     for point in metrics:
         timestamp = point.get("timestamp")
         step = point.get("step", NO_STEP)
-        labels = point.get("labels", ())
         if (
-            timestamp is None
+            (timestamp != before and (timestamp is None or not _is_canonical(timestamp)))
             or step.__class__ is not int
-            or labels is None
-            or not _is_canonical(timestamp)
+            or point.get("labels", ()) is None
         ):
             timestamp, step = _make_canonical(point, sequence)
+        before = timestamp
         points.append(point)
         keys.append((step, timestamp[:-1], point["name"]))
     if len(set(keys)) < len(keys):

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from ingest.answer import encode_answer
 from ingest.budget import Budget, Hold
-from ingest.contract.documents import SEGMENTS, Document, segments
+from ingest.contract.documents import SEGMENTS, Document, run_texts, segments
 from ingest.contract.points import Run, run_of
 from ingest.runtime.database import Client, open_client, prepare_database
 from ingest.store import Snapshot
@@ -61,7 +61,7 @@ class Bench:
         waiting: list[Document] = []
         for number, of_update in enumerate(points):
             run: Run = run_of(begin + 1000 * number, of_update)
-            waiting += segments(message_id(begin + 1000 * number), 0, key, [run])
+            waiting += segments(message_id(begin + 1000 * number), 0, key, run_texts(run))
             if len(waiting) == 5000:
                 await self.database[SEGMENTS].insert_many(waiting, ordered=False)
                 waiting = []

@@ -9,7 +9,7 @@ import pytest
 from pymongo.errors import AutoReconnect
 
 from deploy.local.ports import choose_port
-from ingest.contract.documents import Document, segments
+from ingest.contract.documents import Document, run_texts, segments
 from ingest.contract.message import encode_message
 from ingest.contract.points import run_of
 from ingest.runtime.settings import load
@@ -32,7 +32,7 @@ DEADLINE_S = 20.0
 def written(*keys: str, points: int = 1) -> list[Document]:
     """Return what a worker has written: a segment for each key."""
     run = run_of(FIRST_SEQUENCE, [point(step) for step in range(points)])
-    return [segments(message_id(FIRST_SEQUENCE), 0, key, [run])[0] for key in keys]
+    return [segments(message_id(FIRST_SEQUENCE), 0, key, run_texts(run))[0] for key in keys]
 
 
 class Recorder:

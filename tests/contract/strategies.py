@@ -1,6 +1,6 @@
 """Strategies: valid updates of any kind, and small ones that collide in every way."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import orjson
 from hypothesis import strategies as st
 
+from ingest.contract.documents import RunText, run_texts
 from ingest.contract.message import encode_entry, encode_message
+from ingest.contract.points import Run
 from ingest.contract.resource import MAX_STEP
 
 T = TypeVar("T")
@@ -205,3 +207,8 @@ def messages(draw: st.DrawFn, of: list[Update]) -> list[bytes]:
         encode_message(number.to_bytes(12, "big"), [update.encode() for update in group])
         for number, group in enumerate(draw(grouped(of)))
     ]
+
+
+def encoded_runs(runs: Iterable[Run]) -> list[RunText]:
+    """The runs as segments hold them."""
+    return [text for run in runs for text in run_texts(run)]

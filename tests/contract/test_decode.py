@@ -68,7 +68,7 @@ def test_a_poisoned_entry_becomes_a_dead_letter_and_its_neighbours_survive(poiso
 
     assert unit is not None
     assert unit.message_id == MESSAGE_ID
-    assert [(number, one.key) for number, one, _ in unit.entries] == [
+    assert [(one.number, one.key) for one in unit.updates] == [
         (0, "default/good"),
         (2, "default/good"),
     ]
@@ -88,7 +88,7 @@ def test_a_deeply_nested_poisoned_entry_becomes_a_dead_letter_too(depth: int) ->
     nested = b'{"sequence":1,"x":' + b"[" * depth + b"]" * depth + b"}"
     unit, (letter,) = decode(encode_message(MESSAGE_ID, [GOOD.encode(), nested]))
     assert unit is not None
-    assert len(unit.entries) == 1
+    assert len(unit.updates) == 1
     assert letter.reason == "invalid-entry"
 
 
@@ -105,7 +105,7 @@ def test_valid_updates_make_no_dead_letters(items: list[Update]) -> None:
     unit, dead_letters = decode(encode_message(MESSAGE_ID, [item.encode() for item in items]))
     assert dead_letters == []
     assert unit is not None
-    assert [number for number, _, _ in unit.entries] == list(range(len(items)))
+    assert [one.number for one in unit.updates] == list(range(len(items)))
 
 
 @given(RESOURCES)
@@ -116,9 +116,9 @@ def test_the_worker_takes_whatever_the_parser_accepts(resource: Json) -> None:
     unit, dead_letters = decode(encode_message(MESSAGE_ID, [encoded]))
     assert dead_letters == []
     assert unit is not None
-    ((_, one, run),) = unit.entries
-    assert one.resource["executionId"] == resource["executionId"]
-    assert bool(run.points) == bool(resource.get("metrics"))
+    (one,) = unit.updates
+    assert one.key == f"default/{resource['executionId']}"
+    assert bool(sum(text.points for text in one.texts)) == bool(resource.get("metrics"))
 
 
 @given(updates(max_size=1), st.sampled_from(["refused", "other"]))
@@ -138,7 +138,7 @@ def test_a_refused_unit_s_dead_letter_is_a_message_that_means_the_same(
     again, dead_letters = decode(letter.body)
     assert dead_letters == []
     assert again is not None
-    assert again.entries == unit.entries
+    assert again.updates == unit.updates
     assert decode_entry(message.entries[0]).request_id == "request"
 
 

@@ -1,6 +1,7 @@
 """Messages of version 1 as they were released: the queue may hold them, so they stay readable.
 
-Never change a file in `golden`; a new version of the message gets new files.
+Never change a file in `golden`. A new version of the message gets new files, and so did `lengths`:
+before, version 1 had none.
 """
 
 import json
@@ -22,13 +23,13 @@ from worker.prepare import decode
 GOLDEN = Path(__file__).parent / "golden"
 
 NAMES = '\0$.é\u3042\U0001f600"\\/\u2028'
-# name of the file -> (message id, entries)
+# name -> (message id, entries)
 MESSAGES: dict[str, tuple[bytes, list[Entry]]] = {
-    "message-v1-example.json": (
+    "example": (
         bytes.fromhex("17979cfe362a2345a1b2c3d4"),
         [Entry(1_700_000_000_000_000_837, "9832bf934f3743v3948v3", "default", EXAMPLE)],
     ),
-    "message-v1-two-resources.json": (
+    "two-resources": (
         bytes.fromhex("17979cfe362a0000a1b2c3d4"),
         [
             Entry(1_700_000_000_000_000_000, "one", "default", {"executionId": "run.1"}),
@@ -49,8 +50,8 @@ MESSAGES: dict[str, tuple[bytes, list[Entry]]] = {
             ),
         ],
     ),
-    "message-v1-no-entries.json": (bytes(12), []),
-    "message-v1-unicode-and-numbers.json": (
+    "no-entries": (bytes(12), []),
+    "unicode-and-numbers": (
         bytes.fromhex("ffffffffffffffffffffffff"),
         [
             Entry(
@@ -75,7 +76,16 @@ MESSAGES: dict[str, tuple[bytes, list[Entry]]] = {
         ],
     ),
 }
+PRESENT = "message-v1-lengths"
+FORMATS = ("message-v1", PRESENT)
 ALL = pytest.mark.parametrize("name", MESSAGES)
+ALL_OF_ALL_FORMATS = pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in FORMATS for name in MESSAGES]
+)
+
+
+def released(kind: str, name: str) -> bytes:
+    return (GOLDEN / f"{kind}-{name}.json").read_bytes()
 
 
 def encoded(entry: Entry) -> bytes:
@@ -88,10 +98,10 @@ def exact(value: Any) -> str:
     return repr(value)
 
 
-@ALL
-def test_a_released_message_decodes_to_exactly_what_was_sent(name: str) -> None:
+@ALL_OF_ALL_FORMATS
+def test_a_released_message_decodes_to_exactly_what_was_sent(kind: str, name: str) -> None:
     message_id, entries = MESSAGES[name]
-    message = decode_message((GOLDEN / name).read_bytes())
+    message = decode_message(released(kind, name))
     assert message.id == message_id
     assert exact([decode_entry(raw) for raw in message.entries]) == exact(entries)
 
@@ -100,16 +110,24 @@ def test_a_released_message_decodes_to_exactly_what_was_sent(name: str) -> None:
 def test_encoding_the_same_again_gives_the_same_bytes(name: str) -> None:
     message_id, entries = MESSAGES[name]
     body = encode_message(message_id, [encoded(entry) for entry in entries])
-    assert body == (GOLDEN / name).read_bytes()
+    assert body == released(PRESENT, name)
 
 
 @ALL
-def test_the_worker_finds_nothing_wrong_in_a_released_message(name: str) -> None:
-    unit, dead_letters = decode((GOLDEN / name).read_bytes())
+def test_a_release_that_knows_no_lengths_reads_the_same(name: str) -> None:
+    ours = json.loads(released(PRESENT, name))
+    del ours["lengths"]
+    assert exact(ours) == exact(json.loads(released(FORMATS[0], name)))
+
+
+@ALL_OF_ALL_FORMATS
+def test_the_worker_finds_nothing_wrong_in_a_released_message(kind: str, name: str) -> None:
+    unit, dead_letters = decode(released(kind, name))
     assert dead_letters == []
     assert unit is not None
-    assert len(unit.entries) == len(MESSAGES[name][1])
+    assert len(unit.updates) == len(MESSAGES[name][1])
 
 
 def test_every_golden_file_is_tested() -> None:
-    assert {path.name for path in GOLDEN.iterdir()} == set(MESSAGES)
+    names = {f"{kind}-{name}.json" for kind in FORMATS for name in MESSAGES}
+    assert {path.name for path in GOLDEN.iterdir()} == names

@@ -16,6 +16,7 @@ from ingest.contract.message import (
     encode_entry,
     encode_message,
     new_message_id,
+    read_message,
 )
 from ingest.contract.parse import InvalidUpdateError, MalformedBodyError, UpdateParser
 from ingest.contract.resource import RESOURCE_GROUP_PATTERN
@@ -50,6 +51,53 @@ def test_decoding_returns_what_was_encoded(message_id: bytes, entries: list[Entr
     decoded = decode_message(encode_message(message_id, [encoded(entry) for entry in entries]))
     assert decoded.id == message_id
     assert repr([decode_entry(raw) for raw in decoded.entries]) == repr(entries)
+
+
+@given(st.data(), st.lists(st.sampled_from([b"{}", b"[1,2]", b"1", b"12", b'","']), max_size=4))
+def test_lengths_that_are_wrong_never_make_other_entries(
+    data: st.DataObject, entries: list[bytes]
+) -> None:
+    whole = b'{"version":1,"id":"%b","lengths":%b,"entries":[%b]}'
+    values = st.one_of(st.integers(-1, 8), st.sampled_from([None, True, 1.0, "1", 2**63]))
+    right = [len(entry) for entry in entries]
+    fused = [sum(right) + len(right) - 1] if right else []
+    shifted = [length + data.draw(st.integers(-1, 1)) for length in right]
+    lengths = data.draw(
+        st.one_of(values, st.lists(values, max_size=5), st.sampled_from([right, fused, shifted]))
+    )
+    body = whole % (MESSAGE_ID.hex().encode(), orjson.dumps(lengths), b",".join(entries))
+    try:
+        decoded = decode_message(body)
+    except UndecodableMessageError:
+        return
+    assert decoded.entries == orjson.loads(body)["entries"]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b"{}{}]}", b"{};{}]}", b"{},{}}}", b"{},{}]", b"{},{}],}", b"{},{},]}", b"{},{}"],
+)
+def test_what_stands_between_and_after_entries_is_checked(rest: bytes) -> None:
+    head = b'{"version":1,"id":"%b","lengths":[2,2],"entries":[' % MESSAGE_ID.hex().encode()
+    assert decode_message(head + b"{},{}]}").entries == [{}, {}]
+    with pytest.raises(UndecodableMessageError):
+        decode_message(head + rest)
+
+
+def test_what_looks_like_entries_inside_another_field_is_not_taken_for_them() -> None:
+    inner = {"lengths": [2], "x": 1, "entries": [5]}
+    body = orjson.dumps({"version": 1, "id": MESSAGE_ID.hex(), "sentBy": inner, "entries": [7]})
+    assert decode_message(body).entries == [7]
+    body = orjson.dumps({"version": 1, "id": ',"entries":[', "lengths": [1], "entries": [7]})
+    with pytest.raises(UndecodableMessageError):
+        decode_message(body)
+
+
+def test_entries_are_decoded_one_by_one() -> None:
+    _, entries = read_message(encode_message(MESSAGE_ID, [b"1", b"nonsense", b"3"]))
+    assert next(entries) == 1
+    with pytest.raises(UndecodableMessageError):
+        next(entries)
 
 
 def test_the_client_s_own_bytes_stand_in_the_message() -> None:

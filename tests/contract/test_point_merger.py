@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from ingest.contract.documents import segment_runs, segments
 from ingest.contract.points import PointMerger, Run, run_of
-from tests.contract.strategies import MESSAGE_ID, Json, canonical_metrics, grouped, repeated
+from tests.contract.strategies import (
+    MESSAGE_ID,
+    Json,
+    canonical_metrics,
+    encoded_runs,
+    grouped,
+    repeated,
+)
 
 Key = tuple[int, str, str]
 
@@ -52,7 +59,7 @@ def merged_from_segments(merger: PointMerger, groups: list[list[Run]]) -> list[J
         document
         for ordinal, runs in enumerate(groups)
         if runs
-        for document in segments(MESSAGE_ID, ordinal, "group/run", runs)
+        for document in segments(MESSAGE_ID, ordinal, "group/run", encoded_runs(runs))
     ]
     documents.sort(key=lambda document: (document["firstStep"], document["firstTimestamp"]))
     points = []

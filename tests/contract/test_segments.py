@@ -13,6 +13,7 @@ from ingest.contract.documents import (
     SEGMENT_MAX_BYTES,
     SEGMENT_MAX_POINTS,
     prefix_range,
+    run_texts,
     segment_id,
     segment_runs,
     segments,
@@ -20,7 +21,7 @@ from ingest.contract.documents import (
 )
 from ingest.contract.message import resource_key
 from ingest.contract.points import Run, run_of
-from tests.contract.strategies import MESSAGE_ID, Json, canonical_metrics, texts
+from tests.contract.strategies import MESSAGE_ID, Json, canonical_metrics, encoded_runs, texts
 
 T = "2024-01-01T00:00:00.000Z"
 KEY = "default/run"
@@ -58,7 +59,7 @@ def assert_first_bounds_every_point(part: Json) -> None:
 
 def test_what_one_message_holds_of_one_resource_is_usually_one_segment() -> None:
     runs = [run_with(10, sequence=5, first_step=7), run_with(10, sequence=9, first_step=3)]
-    (document,) = segments(MESSAGE_ID, 2, KEY, runs)
+    (document,) = segments(MESSAGE_ID, 2, KEY, encoded_runs(runs))
     text = orjson.dumps([[run.sequence, run.points] for run in runs])
     assert document == {
         "_id": MESSAGE_ID + bytes([0, 2, 0, 0]),
@@ -75,14 +76,15 @@ def test_what_one_message_holds_of_one_resource_is_usually_one_segment() -> None
 
 
 def test_an_update_without_points_leaves_a_segment_that_sorts_first() -> None:
-    (document,) = segments(MESSAGE_ID, 0, KEY, [run_of(5, [])])
+    (document,) = segments(MESSAGE_ID, 0, KEY, run_texts(run_of(5, [])))
     assert (document["firstStep"], document["firstTimestamp"]) == (-1, "")
     assert (document["lastSequence"], document["points"]) == (5, 0)
     assert runs_in(document) == [(5, [])]
 
 
 def test_a_run_without_points_does_not_lower_the_bound_of_the_others() -> None:
-    (document,) = segments(MESSAGE_ID, 0, KEY, [run_of(5, []), run_with(1, first_step=8)])
+    runs = [run_of(5, []), run_with(1, first_step=8)]
+    (document,) = segments(MESSAGE_ID, 0, KEY, encoded_runs(runs))
     assert (document["firstStep"], document["firstTimestamp"]) == (8, T[:-1])
 
 
@@ -90,14 +92,14 @@ def test_a_run_without_points_does_not_lower_the_bound_of_the_others() -> None:
 def test_a_segment_is_cut_beyond_its_number_of_points(extra: int, parts: int) -> None:
     half = SEGMENT_MAX_POINTS // 2
     runs = [run_with(half), run_with(half, sequence=2), run_with(extra, sequence=3)]
-    result = segments(MESSAGE_ID, 0, KEY, runs)
+    result = segments(MESSAGE_ID, 0, KEY, encoded_runs(runs))
     assert len(result) == parts
     assert all(part["points"] <= SEGMENT_MAX_POINTS for part in result)
 
 
 def test_a_segment_is_cut_beyond_its_bytes() -> None:
     runs = [run_with(200, padding=2560, sequence=n) for n in range(1, 9)]
-    result = segments(MESSAGE_ID, 0, KEY, runs)
+    result = segments(MESSAGE_ID, 0, KEY, encoded_runs(runs))
     assert len(result) > 1
     assert max(len(part["runs"]) for part in result) <= SEGMENT_MAX_BYTES + _FRAME_BYTES
     assert points_in(result) == [(run.sequence, point) for run in runs for point in run.points]
@@ -106,7 +108,7 @@ def test_a_segment_is_cut_beyond_its_bytes() -> None:
 def test_the_largest_run_is_cut_into_segments_that_each_fit() -> None:
     run = run_with(1000, padding=20 * 256)
     assert len(orjson.dumps(run.points)) > 2 * SEGMENT_MAX_BYTES
-    result = segments(MESSAGE_ID, 0, KEY, [run])
+    result = segments(MESSAGE_ID, 0, KEY, run_texts(run))
     assert max(len(part["runs"]) for part in result) <= SEGMENT_MAX_BYTES + _FRAME_BYTES
     assert points_in(result) == [(1, point) for point in run.points]
     assert sum(part["points"] for part in result) == 1000
@@ -116,7 +118,7 @@ def test_the_largest_run_is_cut_into_segments_that_each_fit() -> None:
 
 def test_a_segment_of_very_many_empty_runs_stays_far_below_the_limit_of_a_document() -> None:
     runs = [run_of(2**62 + n, []) for n in range(65535)]
-    for part in segments(MESSAGE_ID, 0, KEY, runs):
+    for part in segments(MESSAGE_ID, 0, KEY, encoded_runs(runs)):
         assert len(part["runs"]) < 2 * SEGMENT_MAX_BYTES
 
 
@@ -132,8 +134,8 @@ def test_parts_together_hold_every_point_once_within_the_limits(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(documents, "SEGMENT_MAX_POINTS", max_points)
         patch.setattr(documents, "SEGMENT_MAX_BYTES", max_bytes)
-        parts = segments(MESSAGE_ID, 3, KEY, runs)
-        again = segments(MESSAGE_ID, 3, KEY, runs)
+        parts = segments(MESSAGE_ID, 3, KEY, encoded_runs(runs))
+        again = segments(MESSAGE_ID, 3, KEY, encoded_runs(runs))
 
     assert again == parts
     assert points_in(parts) == [(run.sequence, point) for run in runs for point in run.points]
@@ -168,7 +170,7 @@ def test_segment_ids_are_16_bytes_and_differ_in_ordinal_and_part(
 
 def test_isolated_segments_never_have_the_id_of_a_whole_message_s_segment() -> None:
     runs = [run_with(SEGMENT_MAX_POINTS, sequence=n) for n in range(1, 6)]
-    arguments: tuple[Any, ...] = (MESSAGE_ID, 3, KEY, runs)
+    arguments: tuple[Any, ...] = (MESSAGE_ID, 3, KEY, encoded_runs(runs))
     whole, isolated = segments(*arguments), segments(*arguments, isolated=True)
     assert len({part["_id"] for part in whole + isolated}) == 10
     assert points_in(isolated) == points_in(whole)

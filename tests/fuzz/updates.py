@@ -8,8 +8,8 @@ from typing import Any
 import bson
 import orjson
 
-from ingest.contract.documents import segment_runs
-from ingest.contract.merge import Values, merge_values, values_of
+from ingest.contract.documents import CUSTOM_INFO, TAGS, segment_runs
+from ingest.contract.merge import Values, merge_values
 from ingest.contract.message import decode_message, encode_entry, encode_message
 from ingest.contract.parse import (
     InvalidUpdateError,
@@ -86,29 +86,30 @@ def _check_accepted(body: bytes, resource: dict[str, Any]) -> None:
 def _effect(bodies: list[bytes]) -> tuple[set[str], dict[str, Values], list[Point]]:
     """Return what accepted bodies of one sequence do, once a message has carried them.
 
-    That is: the keys of their resources, the values by section, and the points.
+    That is: the keys of their resources, the values by collection, and the points.
     """
     entries = [encode_entry(FIRST_SEQUENCE, "request", "default", body) for body in bodies]
     unit, dead_letters = decode(encode_message(MESSAGE_ID, entries))
     assert dead_letters == [], "accepted, but a dead letter"
     assert unit is not None
-    assert len(unit.entries) == len(bodies)
+    assert len(unit.updates) == len(bodies)
     _check_writes(unit)
-    values: dict[str, Values] = {"tags": {}, "customInfo": {}}
+    values: dict[str, Values] = {TAGS: {}, CUSTOM_INFO: {}}
     merger = PointMerger()
-    for _, entry, run in unit.entries:
-        for section, into in values.items():
-            merge_values(into, values_of(entry.sequence, entry.resource.get(section, ())))
-        merger.add(run.sequence, run.points)
-    keys = {entry.key for _, entry, _ in unit.entries}
+    for update in unit.updates:
+        for collection, of_update in update.values:
+            merge_values(values[collection], of_update)
+        for text in update.texts:
+            merger.add(text.sequence, orjson.loads(text.text))
+    keys = {update.key for update in unit.updates}
     return keys, values, list(merger.take(None))
 
 
 def _check_stands(resource: dict[str, Any], points: list[Point], values: dict[str, Values]) -> None:
     """Check that nothing but duplicates was dropped, and of those the later one kept."""
-    for section, of_section in values.items():
+    for section, collection in (("tags", TAGS), ("customInfo", CUSTOM_INFO)):
         sent = {item["name"]: item["value"] for item in resource.get(section, ())}
-        assert {name: value for name, (_, value) in of_section.items()} == sent
+        assert {name: value for name, (_, value) in values[collection].items()} == sent
     expected = {}
     for metric in resource.get("metrics", ()):
         stamp, step = metric.get("timestamp"), metric.get("step")
@@ -141,7 +142,7 @@ def message(body: bytes) -> None:
     if unit is None:
         assert [letter.reason for letter in letters] == ["undecodable"]
         return
-    assert len(unit.entries) + len(letters) == len(decode_message(body).entries)
+    assert len(unit.updates) + len(letters) == len(decode_message(body).entries)
     _check_writes(unit)
     for one in unit.alone():
         _check_writes(one)
@@ -150,8 +151,8 @@ def message(body: bytes) -> None:
         assert none == []
         if letter.body != body:
             assert again is not None
-            assert [(entry, run) for _, entry, run in again.entries] == [
-                (entry, run) for _, entry, run in one.entries
+            assert [update._replace(number=0) for update in again.updates] == [
+                update._replace(number=0) for update in one.updates
             ]
 
 
@@ -162,19 +163,21 @@ def _check_writes(unit: Unit) -> None:
     except NONSENSE:
         # Foreseen: its entries become dead letters one by one. Only more entries than a
         # segment's id can number do it.
-        assert max(number for number, *_ in unit.entries) > 0xFFFF
+        assert max(update.number for update in unit.updates) > 0xFFFF
         return
     for document in writes.segments + writes.last:
         bson.encode(document)
     for upserts in writes.upserts.values():
         for condition, update in upserts:
             bson.encode({"filter": condition, "update": update})
-    keys = {entry.key for _, entry, _ in unit.entries}
+    keys = {update.key for update in unit.updates}
     assert {one["resource"] for one in writes.last} == keys == writes.created.keys()
     stored = sorted(
         (sequence, len(points))
         for segment in writes.segments + writes.last
         for sequence, points in segment_runs(segment)
     )
-    assert sum(count for _, count in stored) == sum(len(run.points) for *_, run in unit.entries)
-    assert {sequence for sequence, _ in stored} == {run.sequence for *_, run in unit.entries}
+    assert sum(count for _, count in stored) == sum(
+        text.points for update in unit.updates for text in update.texts
+    )
+    assert {sequence for sequence, _ in stored} == {update.sequence for update in unit.updates}

@@ -12,6 +12,7 @@ from ingest.contract.documents import (
     RESOURCES,
     SEGMENTS,
     prefix_range,
+    run_texts,
     segment_runs,
     segments,
 )
@@ -119,7 +120,8 @@ class CompactionStore:
                 return None
             runs = merged_runs((run for one in found for run in segment_runs(one)), deleted)
             message_id = new_message_id(time.time_ns(), secrets.token_bytes(_ORIGIN_BYTES))
-            documents = segments(message_id, 0, key, runs) if runs else []
+            texts = (text for run in runs for text in run_texts(run))
+            documents = segments(message_id, 0, key, texts) if runs else []
             await collection.delete_many(these, session=session)
             if documents:
                 await collection.insert_many(documents, session=session)
