@@ -107,26 +107,40 @@ def segments(
     segments hold one entry alone. Their ids are others: the segment of the whole message must
     not pass for written when only a part of it is.
     """
-    documents = []
-    for part, piece in enumerate(_pieces(texts), start=_ISOLATED if isolated else 0):
-        text = b"[%b]" % b",".join([b"[%d,%b]" % (one.sequence, one.text) for one in piece])
+    return [
+        {"_id": segment_id(message_id, ordinal, part), "resource": key, **_content(piece)}
+        for part, piece in enumerate(_pieces(texts), start=_ISOLATED if isolated else 0)
+    ]
+
+
+def _content(piece: list[RunText]) -> Document:
+    """Return what a segment of some runs holds, but for what it is of."""
+    chunks: list[bytes] = []
+    before = b"[["
+    points = 0
+    lowest = highest = piece[0].sequence
+    least: Key | None = None
+    for sequence, first, count, text in piece:
+        chunks += (before, b"%d," % sequence, text)  # copied once, in the end
+        before = b"],["
+        points += count
+        lowest = min(lowest, sequence)
+        highest = max(highest, sequence)
         # Those without points have no first key.
-        step, timestamp, _ = min((one.first for one in piece if one.points), default=NO_KEY)
-        sequences = [one.sequence for one in piece]
-        documents.append(
-            {
-                "_id": segment_id(message_id, ordinal, part),
-                "resource": key,
-                "firstStep": step,
-                "firstTimestamp": timestamp,
-                "firstSequence": min(sequences),
-                "lastSequence": max(sequences),
-                "points": sum([one.points for one in piece]),
-                "size": len(text),
-                "runs": text.decode(),
-            }
-        )
-    return documents
+        if count and (least is None or first < least):
+            least = first
+    chunks.append(b"]]")
+    runs = b"".join(chunks)
+    step, timestamp, _ = least or NO_KEY
+    return {
+        "firstStep": step,
+        "firstTimestamp": timestamp,
+        "firstSequence": lowest,
+        "lastSequence": highest,
+        "points": points,
+        "size": len(runs),
+        "runs": runs.decode(),
+    }
 
 
 def segment_runs(document: Document) -> Iterator[tuple[int, list[Point]]]:
