@@ -5,8 +5,9 @@ import asyncio
 from ingest.contract.message import encode_message, new_message_id
 from ingest.visibility import Accepted
 
-# What a message adds to its entries.
-_FRAME_BYTES = 64
+# What a message adds at most to its entries, and to each of them: its length, and two commas.
+_FRAME_BYTES = 96
+_ENTRY_BYTES = 12
 
 
 class Group:
@@ -32,7 +33,7 @@ class Group:
             self.resources[key] = Accepted(known.ordinal, sequence)
         self._entries.append(entry)
         self._waiters.append(waiter)
-        self.bytes += len(entry) + 1
+        self.bytes += len(entry) + _ENTRY_BYTES
 
     def message(self) -> bytes:
         """Encode the group as a message."""
