@@ -1,8 +1,8 @@
 """Prepare a batch: decode its messages and merge their entries into writes. No I/O.
 
-Entries are decoded one by one, and of each is kept only what will be stored: decoded points take
-many times their text, and are encoded fastest while they are still in the processor's cache. What
-cannot be decoded becomes a dead letter; its neighbours don't notice.
+Entries are taken one by one, and of each is kept only what will be stored: decoded points take many
+times their text, and are encoded fastest while they are still in the processor's cache. What cannot
+be decoded becomes a dead letter; its neighbours don't notice.
 """
 
 import secrets
@@ -93,20 +93,19 @@ class Unit:
         With the old id, a replay would look like what was applied of the old message already.
         """
         (update,) = self.updates
-        _, entries = read_message(self.source)
-        raw = next(islice(entries, update.number, None))
         resource_group, _, execution_id = update.key.partition("/")
-        body = _message_of_one(self.source, raw)
+        body = _message_of_one(self.source, update.number)
         return DeadLetter(body, reason, detail, resource_group, execution_id)
 
 
-def _message_of_one(source: bytes, raw: Any) -> bytes:
-    """Encode one entry of the message `source`, as it was decoded, as a message of its own.
+def _message_of_one(source: bytes, number: int) -> bytes:
+    """Encode one entry of the message `source`, as it came, as a message of its own.
 
     What cannot be encoded again stays in its message: replaying the neighbours does no harm.
     """
+    _, entries = read_message(source)
     try:
-        entry = orjson.dumps(raw)
+        entry = orjson.dumps(next(islice(entries, number, None)))
     except orjson.JSONEncodeError:
         return source
     return encode_message(secrets.token_bytes(MESSAGE_ID_BYTES), [entry])
@@ -138,7 +137,7 @@ def decode(body: bytes) -> tuple[Unit | None, list[DeadLetter]]:
                 updates.append(_update(number, raw))
             except NONSENSE as error:
                 detail = f"entry {number}: {type(error).__name__}: {error}"[:500]
-                single = _message_of_one(body, raw)
+                single = _message_of_one(body, number)
                 dead_letters.append(DeadLetter(single, "invalid-entry", detail))
     except UndecodableMessageError as error:
         return None, [DeadLetter(body, "undecodable", str(error))]

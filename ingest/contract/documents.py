@@ -114,15 +114,15 @@ def segments(
 
 
 def _content(piece: list[RunText]) -> Document:
-    """Return what a segment of some runs holds, but for what it is of."""
+    """Return the fields of a segment of some runs, but for `_id` and `resource`."""
     chunks: list[bytes] = []
-    before = b"[["
+    opening = b"[["
     points = 0
     lowest = highest = piece[0].sequence
     least: Key | None = None
     for sequence, first, count, text in piece:
-        chunks += (before, b"%d," % sequence, text)  # copied once, in the end
-        before = b"],["
+        chunks += (opening, b"%d," % sequence, text)  # copied once, in the end
+        opening = b"],["
         points += count
         lowest = min(lowest, sequence)
         highest = max(highest, sequence)

@@ -3,9 +3,10 @@
     {"version": 1, "id": "<24 hex digits>", "lengths": [m, ...], "entries": [
         {"sequence": n, "requestId": "...", "resourceGroup": "...", "resource": {...}}, ...]}
 
-`lengths` are those of the entries' own texts, in bytes, and the entries follow each other with
-nothing but a comma between. So they can be decoded one by one, each while all of it is in the
-processor's cache: decoded at once, a message would take some megabytes. It need not be there.
+`lengths` are those of the entries' own texts, in bytes; the entries follow each other with nothing
+but a comma between, and are the last field. So they can be decoded one by one, each while all of it
+is in the processor's cache: decoded at once, a message takes some megabytes. A message without
+`lengths` is decoded at once; where they are wrong they are ignored, or the message is undecodable.
 `sequence` orders updates: nanoseconds since 1970 that never repeat in one gateway and whose
 microseconds are the time of receipt. `resource` is the client's own bytes, checked but not
 re-encoded. A worker must read every version that was ever released: the queue may hold them.
@@ -95,14 +96,14 @@ def add_traceparent(entry: bytes, traceparent: str) -> bytes:
 def traceparents(body: bytes) -> list[tuple[str, str]]:
     """Return the message's id with each `traceparent` in it; nothing if it makes no sense."""
     try:
-        message = decode_message(body)
+        message_id, entries = read_message(body)
+        return [
+            (message_id.hex(), entry["traceparent"])
+            for entry in entries
+            if isinstance(entry, dict) and isinstance(entry.get("traceparent"), str)
+        ]
     except UndecodableMessageError:
         return []
-    return [
-        (message.id.hex(), entry["traceparent"])
-        for entry in message.entries
-        if isinstance(entry, dict) and isinstance(entry.get("traceparent"), str)
-    ]
 
 
 def encode_message(message_id: bytes, entries: list[bytes]) -> bytes:
@@ -127,7 +128,7 @@ def decode_message(body: bytes) -> Message:
 
 
 def read_message(body: bytes) -> tuple[bytes, Iterator[Any]]:
-    """Return a message's id, and its entries, each of which is decoded when it is asked for.
+    """Return a message's id, and its entries: each is decoded when it is asked for, if it can be.
 
     Raises:
         UndecodableMessageError: not JSON, not a message, or of an unknown version; the iterator
@@ -157,7 +158,7 @@ def _cut(text: bytes) -> tuple[Any, list[memoryview]] | None:
         head = orjson.loads(text[:found] + b"}")
     except orjson.JSONDecodeError:
         return None
-    lengths = head.get("lengths") if isinstance(head, dict) else None
+    lengths = head.get("lengths")
     if not lengths or not isinstance(lengths, list) or not all(map(_is_length, lengths)):
         return None
     view = memoryview(text)

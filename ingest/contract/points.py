@@ -50,17 +50,18 @@ def run_of(sequence: int, metrics: Iterable[Point]) -> Run:
     """
     points: list[Point] = []
     keys: list[Key] = []
-    before = ""  # Metrics are logged together: their timestamps are mostly the same.
+    checked: str | None = None  # Metrics are logged together: most timestamps are the last one's.
     for point in metrics:
         timestamp = point.get("timestamp")
         step = point.get("step", NO_STEP)
         if (
-            (timestamp != before and (timestamp is None or not _is_canonical(timestamp)))
+            timestamp is None
+            or (timestamp != checked and not _is_canonical(timestamp))
             or step.__class__ is not int
             or point.get("labels", ()) is None
         ):
             timestamp, step = _make_canonical(point, sequence)
-        before = timestamp
+        checked = timestamp
         points.append(point)
         keys.append((step, timestamp[:-1], point["name"]))
     if len(set(keys)) < len(keys):

@@ -57,6 +57,7 @@ POISON: dict[str, Any] = {
     "tags is null": entry(tags=None),
     "tag without value": entry(tags=[{"name": "a"}]),
     "tag's name is a list": entry(tags=[{"name": [], "value": "a"}]),
+    "timestamp is empty": entry(metrics=[point(timestamp="")]),
     "custom info is a text": entry(customInfo="ab"),
 }
 
@@ -77,8 +78,16 @@ def test_a_poisoned_entry_becomes_a_dead_letter_and_its_neighbours_survive(poiso
     assert decode_message(letter.body).id != MESSAGE_ID
 
 
-def test_a_poisoned_entry_goes_into_its_dead_letter_as_it_came() -> None:
-    poison = entry(metrics=[point(step="x", labels=None, timestamp="2024-01-01T00:00:00.000Z")])
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        [point(step="x", labels=None, timestamp="2024-01-01T00:00:00.000Z")],
+        # The first is made canonical before the second is refused.
+        [point(step=1.0, labels=None), point(timestamp="yesterday")],
+    ],
+)
+def test_a_poisoned_entry_goes_into_its_dead_letter_as_it_came(metrics: list[Json]) -> None:
+    poison = entry(metrics=metrics)
     _, (letter,) = decode(encode_message(MESSAGE_ID, [orjson.dumps(poison)]))
     assert decode_message(letter.body).entries == [poison]
 

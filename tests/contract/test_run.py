@@ -44,6 +44,14 @@ def test_a_fractional_step_is_refused() -> None:
         points_of(metric(step=1.5))
 
 
+@pytest.mark.parametrize("timestamp", ["", "yesterday", 5, ["2024"]], ids=repr)
+def test_what_is_no_timestamp_is_refused_wherever_it_stands(timestamp: Any) -> None:
+    wrong = metric(timestamp=timestamp)
+    for metrics in ([wrong], [wrong, metric()], [metric(), wrong], [metric(step=1), dict(wrong)]):
+        with pytest.raises((TypeError, ValueError, AttributeError)):
+            points_of(*metrics)
+
+
 def test_a_timestamp_becomes_canonical() -> None:
     (point,) = points_of(metric(timestamp="2024-01-01t02:00:00+02:00"))
     assert point["timestamp"] == T

@@ -13,13 +13,16 @@ from typing import Any
 
 import orjson
 
+from ingest.contract.message import encode_message
+from tests.contract.strategies import MESSAGE_ID
+
 # (bytes, seed of the random numbers, the fuzzer's own mutation of bytes) -> bytes
 Mutation = Callable[[bytes, random.Random, Callable[[bytes], bytes]], bytes]
 
 NAMES = (
     "executionId", "metrics", "tags", "customInfo", "createdAt", "modifiedAt", "name", "value",
     "timestamp", "step", "labels", "version", "id", "entries", "sequence", "requestId",
-    "resourceGroup", "resource", "x",
+    "resourceGroup", "resource", "lengths", "x",
 )  # fmt: skip
 _TEXTS = (
     "", "a", "abcd", "Error Rate", "é", "\N{ROCKET}", "x" * 64, "x" * 65, "x" * 256, "x" * 257,
@@ -148,9 +151,21 @@ def mutate_bytes(sent: bytes, _: random.Random, by_bytes: Callable[[bytes], byte
     return by_bytes(sent)
 
 
+def mutate_message(sent: bytes, rng: random.Random, by_bytes: Callable[[bytes], bytes]) -> bytes:
+    """Change a message as JSON; every other time the lengths of its entries are right again."""
+    changed = mutate_json(sent, rng, by_bytes)
+    if rng.randrange(2):
+        return changed
+    try:
+        entries = orjson.loads(changed)["entries"]
+        return encode_message(MESSAGE_ID, [orjson.dumps(entry) for entry in entries])
+    except (LookupError, TypeError, ValueError):
+        return changed
+
+
 MUTATIONS: dict[str, Mutation] = {
     "parse": mutate_json,
-    "message": mutate_json,
+    "message": mutate_message,
     "body": mutate_compressed,
     "query": mutate_bytes,
 }

@@ -11,6 +11,7 @@ from tests.api.refusal import ID
 from tests.api.test_bad_input import NOT_A_RESOURCE, NOT_VALID
 from tests.contract.strategies import FIRST_SEQUENCE, MESSAGE_ID
 from tests.contract.test_decode import POISON
+from tests.contract.test_golden import GOLDEN
 from tests.fuzz.mutation import NAMES
 from tests.harness.client import EXAMPLE
 
@@ -43,6 +44,7 @@ def seeds(target: str) -> Iterator[bytes]:
         yield encode_message(MESSAGE_ID, entries)
         for poison in POISON.values():
             yield encode_message(MESSAGE_ID, [json.dumps(poison).encode(), entries[1]])
+        yield from (path.read_bytes() for path in sorted(GOLDEN.glob("message-*")))
     elif target == "body":
         for compress in (gzip.compress, zlib.compress, bytes):
             yield compress(bodies[0])

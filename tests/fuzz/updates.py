@@ -8,6 +8,7 @@ from typing import Any
 import bson
 import orjson
 
+from ingest.contract.compression import decompress
 from ingest.contract.documents import CUSTOM_INFO, TAGS, segment_runs
 from ingest.contract.merge import Values, merge_values
 from ingest.contract.message import decode_message, encode_entry, encode_message
@@ -142,7 +143,9 @@ def message(body: bytes) -> None:
     if unit is None:
         assert [letter.reason for letter in letters] == ["undecodable"]
         return
-    assert len(unit.updates) + len(letters) == len(decode_message(body).entries)
+    entries = orjson.loads(decompress(body))["entries"]
+    assert decode_message(body).entries == entries, "decoded one by one they are others"
+    assert len(unit.updates) + len(letters) == len(entries)
     _check_writes(unit)
     for one in unit.alone():
         _check_writes(one)
@@ -172,11 +175,10 @@ def _check_writes(unit: Unit) -> None:
             bson.encode({"filter": condition, "update": update})
     keys = {update.key for update in unit.updates}
     assert {one["resource"] for one in writes.last} == keys == writes.created.keys()
-    stored = sorted(
-        (sequence, len(points))
-        for segment in writes.segments + writes.last
-        for sequence, points in segment_runs(segment)
-    )
+    runs = [run for segment in writes.segments + writes.last for run in segment_runs(segment)]
+    for _, points in runs:
+        assert all(_CANONICAL.fullmatch(point["timestamp"]) for point in points)
+    stored = [(sequence, len(points)) for sequence, points in runs]
     assert sum(count for _, count in stored) == sum(
         text.points for update in unit.updates for text in update.texts
     )

@@ -17,7 +17,7 @@ async def test_a_resource_is_known_by_its_first_entry_and_its_last_update() -> N
     assert len(group) == 4
 
 
-@pytest.mark.parametrize("sizes", [[2], [2] * 500, [16_000_000], [0x10FFFF] * 12], ids=len)
+@pytest.mark.parametrize("sizes", [[2], [2] * 500, [16_000_000], [1_000_000] * 12], ids=len)
 async def test_its_message_is_never_larger_than_it_says(sizes: list[int]) -> None:
     group = Group(2**63, b"test", deadline=0.0)
     said = 0

@@ -21,7 +21,7 @@ from tests.harness.services import Gateway, Site, Worker
 from worker.settings import WorkerSettings
 
 TITLE = "Draining a full queue, updates stored"
-MIXES = (Mix(1), Mix(10), Mix(100))
+MIXES = (Mix(1), Mix(10), Mix(100), Mix(1000), Mix(10, 1))
 _FILL_S = 4.0
 _ROUNDS = 3
 _WORKERS = (1, 2, 4)

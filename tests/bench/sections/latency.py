@@ -22,7 +22,7 @@ from tests.bench.rig import BenchError, Rig
 from tests.harness.services import ROOT
 
 TITLE = "Latency"
-MIXES = (Mix(1), Mix(10))
+MIXES = (Mix(1), Mix(10), Mix(10, 1))
 _WARM_UP_S = 3.0
 _FIND_S = 3.0
 _ROUND_S = 6.0

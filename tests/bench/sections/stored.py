@@ -20,7 +20,8 @@ TITLE = "End to end, updates stored"
 MIXES = (
     (Mix(1), True),
     (Mix(10), True),
-    (Mix(100), False),
+    (Mix(100), True),
+    (Mix(1000), False),
     (Mix(1, 1), False),
     (Mix(10, 1), False),
 )
