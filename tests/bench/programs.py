@@ -31,6 +31,18 @@ class Program:
         """Where to send updates."""
         return f"http://{LOOPBACK}:{self.port}/v2/lm/metrics"
 
+    @property
+    def pid(self) -> int:
+        """The id of its process.
+
+        Raises:
+            ProgramError: it does not run.
+        """
+        identity = self._process.identity
+        if identity is None:
+            raise ProgramError(f"it does not run:\n{self._process.log_tail()}")
+        return identity.pid
+
     def serve(self, module: str, kind: str) -> None:
         """Start a module with a kind and its port, and wait until it listens.
 
