@@ -32,9 +32,11 @@ _PUBLISH_IN_FLIGHT = 16
 _POLL_S = 0.1
 # Of the updates, so many must be left when the rate begins to count.
 _LEAST_SHARE = 0.3
-# Short loads are repeated until there are so many points to drain, or that often.
+# Loads are repeated until there is so much to drain, more messages than four workers take in
+# advance, or that often.
 _LEAST_POINTS = 20_000
-_MOST_FILLS = 4
+_LEAST_MESSAGES = 6 * default_of(WorkerSettings, "prefetch_messages")
+_MOST_FILLS = 6
 _DEADLINE_S = 120.0
 
 
@@ -84,7 +86,8 @@ def _fill(rig: Rig, gateway: Gateway, site: Site, mix: Mix) -> list[bytes]:
     for _ in range(_MOST_FILLS):
         rig.loaded(f"{gateway.url}/lm/metrics", mix, rig.seconds(_FILL_S))
         messages += run(take_messages(site, _MAX_MESSAGES_BYTES))
-        if sum(count_entries(messages)) * mix.metrics >= _LEAST_POINTS:
+        points = sum(count_entries(messages)) * mix.metrics
+        if points >= _LEAST_POINTS and len(messages) >= _LEAST_MESSAGES:
             break
     return messages
 
