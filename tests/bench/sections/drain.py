@@ -3,9 +3,11 @@
 Updates are sent through the gateway, and the messages that it makes are kept: every round drains
 the very same ones, into a database of its own. Workers are started first; then the messages are
 published, which takes a small part of the time that storing them takes, and the rate is that from
-the end of publishing until all is stored. CPU is that of the workers, of MongoDB and of RabbitMQ
-meanwhile: it shows whether more workers find free cores. Then the segments of the database are
-inserted by `insert_many`, in as many batches as the worker made, with as many at the same time.
+the end of publishing until no more is left than what the workers have in flight. In the beginning
+they have as much in flight, begun but not stored, so work that is counted on one side is left out
+on the other. CPU is that of the workers, of MongoDB and of RabbitMQ meanwhile: it shows whether
+more workers find free cores. Then the segments of the database are inserted by `insert_many`, in as
+many batches as the worker made, with as many at the same time.
 """
 
 import time
@@ -30,8 +32,8 @@ _MAX_MESSAGES_BYTES = 128_000_000
 _PUBLISH_IN_FLIGHT = 16
 # A look costs each worker a millisecond.
 _POLL_S = 0.1
-# Of the updates, so many must be left when the rate begins to count.
-_LEAST_SHARE = 0.3
+# The rate is that of so many of the updates at least.
+_LEAST_SHARE = 0.25
 # Loads are repeated until there is so much to drain, more messages than four workers take in
 # advance, or that often.
 _LEAST_POINTS = 20_000
@@ -59,6 +61,15 @@ class _Drain:
     rate: float
     batches: int
     cpu_us: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """What was stored at a moment, and the CPU used until then, by who used it."""
+
+    at: float
+    stored: int
+    used_s: dict[str, float]
 
 
 def measure(rig: Rig) -> None:
@@ -134,36 +145,33 @@ def _drain(rig: Rig, site: Site, database: str, messages: list[bytes], count: in
                 strict=True,
             )
         )
-        rate, cpu_us = _rate(workers, updates, pids)
+        samples = _samples(workers, updates, pids)
         batches = sum(sample_of(one, "worker_batch_entries_count") for one in workers)
     finally:
         for worker in workers:
             worker.stop()
-    return _Drain(rate, batches, cpu_us)
+    in_flight = count * default_of(WorkerSettings, "batches_in_flight") * updates / batches
+    first = samples[0]
+    last = next(one for one in samples if one.stored >= updates - in_flight)
+    drained = last.stored - first.stored
+    if drained < _LEAST_SHARE * updates:
+        raise BenchError("there was too little to drain for so many workers")
+    cpu_us = {user: 1e6 * (last.used_s[user] - first.used_s[user]) / drained for user in _USERS}
+    return _Drain(drained / (last.at - first.at), batches, cpu_us)
 
 
-def _rate(
-    workers: list[Worker], updates: int, pids: dict[str, list[int]]
-) -> tuple[float, dict[str, float]]:
-    """Return updates per second, and microseconds of CPU for each update by who used it."""
-    began: tuple[float, int] | None = None
-    used_s: dict[str, float] = {}
+def _samples(workers: list[Worker], updates: int, pids: dict[str, list[int]]) -> list[_Sample]:
+    """Look at the workers, from when all of them have stored something until all is stored."""
+    samples: list[_Sample] = []
     ends = time.monotonic() + _DEADLINE_S
     while time.monotonic() < ends:
         counts = [stored(worker) for worker in workers]
-        now = (time.monotonic(), sum(counts))
-        if began is None and all(counts):
-            began = now
-            used_s = _used_s(pids)
-        if now[1] == updates:
-            if began is None or updates - began[1] < _LEAST_SHARE * updates:
-                raise BenchError("most was stored before all workers had begun")
-            drained = updates - began[1]
-            cpu_us = {
-                user: 1e6 * (seconds - used_s[user]) / drained
-                for user, seconds in _used_s(pids).items()
-            }
-            return drained / (now[0] - began[0]), cpu_us
+        if samples or all(counts):
+            samples.append(_Sample(time.monotonic(), sum(counts), _used_s(pids)))
+        if sum(counts) == updates:
+            if not samples:
+                raise BenchError("all was stored before all workers had begun")
+            return samples
         time.sleep(_POLL_S)
     raise BenchError("the queue was not drained in time")
 
