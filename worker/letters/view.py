@@ -206,8 +206,6 @@ def _body_lines(body: bytes) -> Iterator[str]:
     """Yield the body as indented JSON if it is JSON, else as a dump of its bytes."""
     try:
         message = orjson.loads(decompress(body))
-        if isinstance(message, dict):
-            message.pop("lengths", None)  # a line for each, before the first entry
         text = orjson.dumps(message, option=orjson.OPT_INDENT_2).decode()
     except (ValueError, orjson.JSONEncodeError):  # the latter: nested too deeply
         yield from hexdump(body)
