@@ -31,7 +31,6 @@ from ingest.contract.message import (
     decode_entry,
     encode_message,
     read_message,
-    resource_key,
 )
 from ingest.contract.points import run_of
 
@@ -145,15 +144,15 @@ def decode(body: bytes) -> tuple[Unit | None, list[DeadLetter]]:
 
 
 def _update(number: int, raw: Any) -> Update:
-    sequence, _, resource_group, resource = decode_entry(raw)
+    entry = decode_entry(raw)
+    sequence, resource = entry.sequence, entry.resource
     run = run_of(sequence, resource.get("metrics", ()))
     values = [
         (collection, values_of(sequence, items))
         for section, collection in _NAMED_SECTIONS
         if (items := resource.get(section))
     ]
-    key = resource_key(resource_group, resource["executionId"])
-    return Update(number, key, sequence, values, run_texts(run))
+    return Update(number, entry.key, sequence, values, run_texts(run))
 
 
 def prepare(units: Iterable[Unit]) -> Writes:
